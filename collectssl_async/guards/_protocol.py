@@ -1,0 +1,55 @@
+"""What every concurrency guard promises: one call at a time to one resource, remembered beyond its caller."""
+
+from __future__ import annotations
+
+import math
+from functools import lru_cache
+from typing import TYPE_CHECKING, Protocol
+from urllib.parse import urlsplit
+
+from ..errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from contextlib import AbstractAsyncContextManager
+
+_DEFAULT_PORTS = {"https": 443, "http": 80}
+
+
+class Hold(Protocol):
+    """One caller's turn. Left without `finished()`, the call counts as abandoned: the service may still be at work."""
+
+    def check(self) -> None:
+        """Return if the turn is still ours; raise `GuardLostError` if it is not. Called just before the first byte."""
+
+    def finished(self) -> None:
+        """Say that the service is done with the call, or that no call was made."""
+
+
+class Guard(Protocol):
+    """Keeps calls to one resource apart. Not re-entrant: a holder that asks for the same resource waits for itself."""
+
+    def hold(self, resource: str) -> AbstractAsyncContextManager[Hold]:
+        """Return a context that is entered when nobody else calls `resource`, a URL.
+
+        Raises `GuardTimeoutError` when the turn does not come in time, `GuardLostError` when it was lost.
+        """
+
+
+@lru_cache(maxsize=256)
+def normalise_resource(resource: str) -> str:
+    """Return the name that all spellings of one endpoint share: host in lower case, no default port, no query."""
+    parts = urlsplit(resource)
+    scheme = parts.scheme.lower()
+    host = (parts.hostname or "").rstrip(".")
+    port = parts.port
+    where = f"[{host}]" if ":" in host else host
+    if port is not None and port != _DEFAULT_PORTS.get(scheme):
+        where += f":{port}"
+    return f"{scheme}://{where}{parts.path or '/'}"
+
+
+def seconds(field: str, value: float) -> float:
+    """Return a duration, finite and not negative; raise `ConfigurationError` that names the field otherwise."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value) or value < 0:
+        raise ConfigurationError(f"{field} must be a number of seconds, 0 or more, not {value!r}")
+    return float(value)

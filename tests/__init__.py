@@ -1,0 +1,1 @@
+"""The tests of the package. `pki.py` makes the certificates that they share."""

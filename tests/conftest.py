@@ -1,0 +1,26 @@
+"""Fixtures for every test: both async libraries, in real time or on a virtual clock."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from .clocks import virtual_backend
+
+
+@pytest.fixture(params=["asyncio", "trio"])
+def anyio_backend(request: pytest.FixtureRequest) -> tuple[str, dict[str, Any]]:
+    """Run each test marked `anyio` on both libraries; a module marked `virtual_clock` does so on clocks that jump."""
+    if request.node.get_closest_marker("virtual_clock"):
+        return virtual_backend(request.param)
+    return request.param, {}
+
+
+@pytest.fixture(autouse=True)
+def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No test sees the credentials, proxies or guards of whoever runs it."""
+    for name in ("LOGIN_NAME", "LOGIN_PASSWORD", "LOGIN_PASSWORD_FILE", "GUARD"):
+        monkeypatch.delenv(f"COLLECTSSL_{name}", raising=False)
+    for name in ("http_proxy", "https_proxy", "all_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"):
+        monkeypatch.delenv(name, raising=False)
