@@ -2,11 +2,25 @@
 
 from __future__ import annotations
 
-from typing import Any
+import importlib
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from .clocks import virtual_backend
+
+if TYPE_CHECKING:
+    from types import ModuleType
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--http-library", choices=["httpx", "httpx2"], default="httpx", help="whose AsyncClient to use")
+
+
+@pytest.fixture
+def http_library(request: pytest.FixtureRequest) -> ModuleType:
+    """The library whose `AsyncClient` tests marked `http` hand in."""
+    return importlib.import_module(request.config.getoption("--http-library"))
 
 
 @pytest.fixture(params=["asyncio", "trio"])

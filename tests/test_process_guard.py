@@ -136,7 +136,7 @@ class InThread:
     def _run(self) -> None:
         try:
             anyio.run(self._main, backend=self._backend)
-        except BaseException as error:  # noqa: BLE001 - handed to join()
+        except BaseException as error:
             self.error = error
 
     def join(self) -> None:
@@ -229,7 +229,7 @@ def stoppable() -> Generator[StoppableLoop, None, None]:
     yield loop
     loop.close()
     for task in loop.tasks:
-        task._log_destroy_pending = False  # type: ignore[attr-defined] - asyncio says it of every task left here
+        task._log_destroy_pending = False  # type: ignore[attr-defined]  # else it complains of each task
     loop.tasks.clear()
     gc.collect()
 
@@ -315,7 +315,7 @@ def test_a_trio_run_that_ended_is_passed_over(url: str) -> None:
 
 
 async def test_a_cancelled_waiter_gives_up_its_place(url: str) -> None:
-    guard, seen = ProcessGuard(), []
+    guard, seen = ProcessGuard(), list[str]()
     async with anyio.create_task_group() as tasks:
         async with guard.hold(url) as hold:
             async with anyio.create_task_group() as doomed:

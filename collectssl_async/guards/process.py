@@ -226,6 +226,8 @@ async def _sit_out(lane: _Lane, loop: Loop) -> None:
 
 
 _lanes: dict[str, _Lane] = {}
+
+
 def _lane_of(resource: str) -> _Lane:
     name = normalise_resource(resource)
     return _lanes.get(name) or _lanes.setdefault(name, _Lane())
