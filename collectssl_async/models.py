@@ -323,7 +323,7 @@ class DomainValidation(BaseModel):
     status: str
 
 
-Step = Annotated[StepStatus | int | None, Field(default=None, union_mode="left_to_right")]
+Step = Annotated[StepStatus | int | None, Field(union_mode="left_to_right")]  # else a bare int comes out
 
 
 class ValidationSteps(BaseModel):
@@ -334,20 +334,20 @@ class ValidationSteps(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
-    csr: Step
-    dcv: Step
-    ov_callback: Step
-    organization_validation: Step
-    free_dv_upgrade: Step
-    ev_click_through: Step
-    brand_validation: Step
-    ev_legal_existence: Step
-    ev_assumed_name: Step
-    ev_physical_existence: Step
-    ev_operational_existence: Step
-    ev_signer_approver_requester: Step
-    ev_signer_second_approval: Step
-    enterprise_authentication: Step
+    csr: Step = None
+    dcv: Step = None
+    ov_callback: Step = None
+    organization_validation: Step = None
+    free_dv_upgrade: Step = None
+    ev_click_through: Step = None
+    brand_validation: Step = None
+    ev_legal_existence: Step = None
+    ev_assumed_name: Step = None
+    ev_physical_existence: Step = None
+    ev_operational_existence: Step = None
+    ev_signer_approver_requester: Step = None
+    ev_signer_second_approval: Step = None
+    enterprise_authentication: Step = None
 
 
 class CertificatePayload(BaseModel):

@@ -286,7 +286,7 @@ def test_it_is_masked_within_other_base64(before: str, credentials: Credentials)
     text = base64.b64encode(f"{before}{PASSWORD}/and more".encode()).decode()
     masked = scrub_password(text, credentials)
     assert MASK in masked
-    kept = masked[: masked.index(MASK)]
+    kept = masked.split(MASK, maxsplit=1)[0]
     assert len(kept) <= len(base64.b64encode(before.encode())) + 4
 
 
