@@ -130,6 +130,8 @@ def _state_of(text: str | None, states: type[_State]) -> _State | None:
     return next((state for state in states if state.value.casefold() == bare), states["OTHER"])
 
 
+# Models are built at their first use (`defer_build`), not while the package is imported.
+
 # --- what is asked ----------------------------------------------------------------------------------------------------
 
 
@@ -139,7 +141,7 @@ class Credentials(BaseModel):
     Raises `ConfigurationError`, never pydantic's `ValidationError`, which would keep the password. Cannot be pickled.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+    model_config = ConfigDict(defer_build=True, frozen=True, extra="forbid", hide_input_in_errors=True)
 
     login_name: str
     login_password: SecretStr
@@ -235,7 +237,7 @@ _BaseOrderNumber = Annotated[int, Field(ge=0, lt=10**ORDER_NUMBER_MAX)]
 class _Identified(BaseModel):
     """The three ways to name an order. Changelog v1.16: at least one must be sent; more than one is legal."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(defer_build=True, frozen=True, extra="forbid")
 
     order_number: _OrderNumber | None = None
     certificate_id: _CertificateID | None = None
@@ -307,7 +309,7 @@ class CollectSSLRequest(_Identified):
 class Period(BaseModel):
     """A stretch of time: aware UTC datetimes and whole days, each None where the reply does not say."""
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(defer_build=True, frozen=True)
 
     start: datetime | None = None
     end: datetime | None = None
@@ -317,7 +319,7 @@ class Period(BaseModel):
 class DomainValidation(BaseModel):
     """One domain of a multi-domain certificate and its DCV status, verbatim."""
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(defer_build=True, frozen=True)
 
     domain: str
     status: str
@@ -332,7 +334,7 @@ class ValidationSteps(BaseModel):
     Reference: "Response parameters".
     """
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(defer_build=True, frozen=True)
 
     csr: Step = None
     dcv: Step = None
@@ -357,7 +359,7 @@ class CertificatePayload(BaseModel):
     are DER in the order received, `leaf` is the end-entity one where the reply said which it is.
     """
 
-    model_config = ConfigDict(frozen=True, ser_json_bytes="base64", val_json_bytes="base64")
+    model_config = ConfigDict(defer_build=True, frozen=True, ser_json_bytes="base64", val_json_bytes="base64")
 
     response_type: ResponseType
     data: bytes | None = None
@@ -372,7 +374,7 @@ class CollectSSLResponse(BaseModel):
     newline-delimited format, which have no name, stand under `""`.
     """
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(defer_build=True, frozen=True)
 
     status: StatusCode
     validity: Period | None = None

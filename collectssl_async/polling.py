@@ -35,7 +35,7 @@ class PollPolicy(BaseModel):
     count as "not yet"; -16 cannot be among them, since guessing passwords locks accounts.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(defer_build=True, frozen=True, extra="forbid")
 
     initial_delay: _Seconds = 0.0
     min_interval: _Seconds = 60.0
@@ -115,7 +115,7 @@ class PollState(BaseModel):
     brought no certificate. Times are aware wall-clock datetimes: the only ones that mean anything in another process.
     """
 
-    model_config = ConfigDict(frozen=True, extra="ignore")
+    model_config = ConfigDict(defer_build=True, frozen=True, extra="ignore")
 
     version: Literal[1] = 1
     order: OrderRef

@@ -464,20 +464,45 @@ def test_one_who_gives_up_the_grace_of_another_loop_stops_its_timer(url: str) ->
 
 
 def test_a_collected_coroutine_lets_go(url: str) -> None:
-    coroutine = hold_for_ever(url, 0.0)
+    orphans = [hold_for_ever(url, 0.0)]
 
     async def begin() -> None:
-        asyncio.get_running_loop().call_soon(coroutine.send, None)
+        asyncio.get_running_loop().call_soon(orphans[0].send, None)
         await settle()
-
-    async def main() -> None:
-        nonlocal coroutine
-        del coroutine
-        gc.collect()
-        await take(url)
+        assert process._lane_of(url).holder is not None
 
     asyncio.run(begin())
-    asyncio.run(main())
+    orphans.clear()
+    gc.collect()
+    assert process._lane_of(url).holder is None
+
+
+def test_trio_as_a_guest_of_asyncio_is_told_from_its_host(url: str) -> None:
+    done: list[float] = []
+
+    async def guest() -> None:
+        async with anyio.create_task_group() as tasks:
+            async with ProcessGuard().hold(url) as hold:
+                tasks.start_soon(take, url)
+                await settle()
+                hold.finished()
+        done.append(await take(url))
+
+    async def host() -> None:
+        loop, over = asyncio.get_running_loop(), asyncio.Event()
+        trio.lowlevel.start_guest_run(
+            guest, run_sync_soon_threadsafe=loop.call_soon_threadsafe, done_callback=lambda _: over.set()
+        )
+        await over.wait()
+
+    asyncio.run(host())
+    assert len(done) == 1
+
+
+def test_without_a_loop_there_is_no_turn(url: str) -> None:
+    entering = ProcessGuard().hold(url).__aenter__()
+    with pytest.raises(RuntimeError, match="no event loop"):
+        entering.send(None)
 
 
 async def test_a_waiter_closed_while_it_is_woken_does_not_stop_the_queue(url: str) -> None:

@@ -1,16 +1,19 @@
 """What differs between asyncio and trio for a guard: which loop runs here, and how to wake a task of any loop.
 
-Every function may be called from any thread and while the garbage collector closes a coroutine; none blocks.
+Every function may be called from any thread and while the garbage collector closes a coroutine; none blocks. Neither
+library is imported here: whose loop runs has been.
 """
 
 from __future__ import annotations
 
-import asyncio
 import sys
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
+    import asyncio
+
     from trio.lowlevel import Task, TrioToken
+    from typing_extensions import TypeIs
 
     Loop = asyncio.AbstractEventLoop | TrioToken
 
@@ -26,33 +29,44 @@ class Parking(Protocol):
 
 
 def current_loop() -> Loop:
-    """Return what identifies the running event loop: asyncio's loop, or trio's token."""
-    # trio may run as a guest of asyncio, so it is asked first; whoever never loaded trio pays a dictionary look-up.
+    """Return what identifies the running event loop: asyncio's loop, or trio's token.
+
+    Raises `RuntimeError` where none runs.
+    """
+    asyncio = sys.modules.get("asyncio")
+    loop: Loop | None = None if asyncio is None else asyncio._get_running_loop()  # noqa: SLF001 - it does not raise
+    if asyncio is not None and loop is not None and asyncio.current_task(loop) is not None:
+        return loop
+    # Without a task of its own, asyncio's loop may be the host of a trio that runs as its guest.
     trio = sys.modules.get("trio")
     if trio is not None and trio.lowlevel.in_trio_task():
         token: TrioToken = trio.lowlevel.current_trio_token()
         return token
-    return asyncio.get_running_loop()
+    if loop is None:
+        raise RuntimeError("no event loop of asyncio or trio runs here")
+    return loop
+
+
+def _is_trio(loop: Loop) -> TypeIs[TrioToken]:
+    return hasattr(loop, "run_sync_soon")
 
 
 def running_here(loop: Loop) -> bool:
-    """Say whether `loop` is the one that runs the caller."""
-    if isinstance(loop, asyncio.AbstractEventLoop):
-        return asyncio._get_running_loop() is loop  # noqa: SLF001 - the only one that does not raise where none runs
-    trio = sys.modules["trio"]
-    return bool(trio.lowlevel.in_trio_run()) and trio.lowlevel.current_trio_token() is loop
+    """Say whether a task of `loop` runs the caller."""
+    try:
+        return current_loop() is loop
+    except RuntimeError:
+        return False
 
 
 def loop_time(loop: Loop) -> float:
     """Return the running loop's own clock in seconds; comparable with nothing but itself."""
-    if isinstance(loop, asyncio.AbstractEventLoop):
-        return loop.time()
-    return float(sys.modules["trio"].current_time())
+    return float(sys.modules["trio"].current_time() if _is_trio(loop) else loop.time())
 
 
 def is_closed(loop: Loop) -> bool:
     """Say whether `loop` will never run again."""
-    if isinstance(loop, asyncio.AbstractEventLoop):
+    if not _is_trio(loop):
         return loop.is_closed()
     try:
         loop.run_sync_soon(_nothing, idempotent=True)
@@ -67,9 +81,7 @@ def _nothing() -> None:
 
 def parking_on(loop: Loop) -> Parking:
     """Return a place to sleep for the task that runs now."""
-    if isinstance(loop, asyncio.AbstractEventLoop):
-        return _AsyncioParking(loop)
-    return _TrioParking(loop)
+    return _TrioParking(loop) if _is_trio(loop) else _AsyncioParking(loop)
 
 
 class _AsyncioParking:
@@ -125,8 +137,9 @@ class _TrioParking:
         await lowlevel.wait_task_rescheduled(abort)
 
     def wake(self) -> bool:
-        # Always by the token, never `reschedule` directly: a coroutine that the garbage collector closes in the middle
-        # of trio's own bookkeeping may be the one that wakes.
+        if running_here(self._token):
+            self._reschedule()
+            return True
         try:
             self._token.run_sync_soon(self._reschedule)
         except sys.modules["trio"].RunFinishedError:
