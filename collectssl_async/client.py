@@ -345,6 +345,8 @@ class _Sending:
 
     async def trace(self, event: str, info: dict[str, Any]) -> None:
         """Ask the guard just before the first byte of the form; a proxy's CONNECT is not it."""
+        if self.started:
+            return
         self._traced = True
         if event.endswith(".send_request_headers.started") and info["request"].method != b"CONNECT":
             self._hold.check()
@@ -389,7 +391,7 @@ class _Replies:
 
 
 def _reason(error: BaseException) -> str:
-    """Return the exception's text, or that of the operating system's or TLS error behind it: on trio it says nothing."""
+    """Return the exception's text, or that of the system's or TLS error behind it: on trio it has none itself."""
     text, cause = str(error), error.__cause__ or error.__context__
     while not text and cause is not None:
         text = str(cause) if isinstance(cause, OSError) else ""

@@ -255,7 +255,7 @@ WRONG: dict[str, dict[str, Any]] = {
 @pytest.mark.parametrize("case", WRONG)
 @pytest.mark.parametrize("validate", [False, True])
 def test_wrong_credentials_raise_a_configuration_error_that_names_the_field_alone(case: str, validate: bool) -> None:
-    with pytest.raises(ConfigurationError, match=f"login_{case.split()[0]}") as caught:
+    with pytest.raises(ConfigurationError, match=f"login_{case.split(maxsplit=1)[0]}") as caught:
         Credentials.model_validate(WRONG[case]) if validate else Credentials(**WRONG[case])
     assert_clean(caught.value)
 
