@@ -73,6 +73,7 @@ def types(session: nox.Session) -> None:
     _install(session, "types")
     session.run("mypy")
     session.run("pyright")
+    session.run("python", "-m", "pytest", "tests/test_readme.py", "-k", "type_checkers")
 
 
 @nox.session

@@ -34,7 +34,16 @@ def anyio_backend(request: pytest.FixtureRequest) -> tuple[str, dict[str, Any]]:
 @pytest.fixture(autouse=True)
 def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     """No test sees the credentials, proxies or guards of whoever runs it."""
-    for name in ("LOGIN_NAME", "LOGIN_PASSWORD", "LOGIN_PASSWORD_FILE", "GUARD"):
+    for name in ("LOGIN_NAME", "LOGIN_PASSWORD", "LOGIN_PASSWORD_FILE", "ENDPOINT", "GUARD"):
         monkeypatch.delenv(f"COLLECTSSL_{name}", raising=False)
-    for name in ("http_proxy", "https_proxy", "all_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"):
+    for name in (
+        "SSL_CERT_FILE",
+        "SSL_CERT_DIR",
+        "http_proxy",
+        "https_proxy",
+        "all_proxy",
+        "HTTP_PROXY",
+        "HTTPS_PROXY",
+        "ALL_PROXY",
+    ):
         monkeypatch.delenv(name, raising=False)
