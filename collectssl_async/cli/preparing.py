@@ -1,0 +1,111 @@
+"""What is looked at before any call: who calls, the order's name, the files that options name, where results will go.
+
+Nothing here touches the network or leaves anything behind, so a mistake costs neither a call nor a wait.
+"""
+
+from __future__ import annotations
+
+import os
+import ssl
+import sys
+import tempfile
+from typing import TYPE_CHECKING
+
+import typer
+from pydantic import SecretStr, ValidationError
+
+from ..errors import CertificateError, ConfigurationError
+from ..models import Credentials, OrderRef
+from .exits import CredentialsError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+LOGIN_NAME = "COLLECTSSL_LOGIN_NAME"
+LOGIN_PASSWORD = "COLLECTSSL_LOGIN_PASSWORD"  # noqa: S105 - a variable's name
+LOGIN_PASSWORD_FILE = "COLLECTSSL_LOGIN_PASSWORD_FILE"  # noqa: S105 - a variable's name
+
+_NAMED_BY = {
+    "order_number": "ORDER",
+    "certificate_id": "--certificate-id",
+    "base_order_number": "--base-order-number",
+}
+
+
+def named_order(order_number: str | None, certificate_id: int | None, base_order_number: int | None) -> OrderRef:
+    """Return the order that the command line names. Raises typer's error for wrong usage."""
+    if order_number is None and certificate_id is None and base_order_number is None:
+        *others, last = _NAMED_BY.values()
+        raise typer.BadParameter(f"name the order: {', '.join(others)} or {last}", param_hint="ORDER")
+    try:
+        return OrderRef(order_number=order_number, certificate_id=certificate_id, base_order_number=base_order_number)
+    except ValidationError as error:
+        problem = error.errors()[0]
+        message = problem["msg"].removeprefix("Value error, ")
+        raise typer.BadParameter(message, param_hint=_NAMED_BY[str(problem["loc"][0])]) from None
+
+
+def find_credentials(login_name: str | None) -> Credentials:
+    """Return the account's credentials: from the environment, and where that is silent from whoever sits there.
+
+    Raises `CredentialsError` that says what to set.
+    """
+    somebody_there = sys.stdin.isatty() or sys.stderr.isatty()
+    try:
+        if not login_name:
+            if not somebody_there:
+                raise CredentialsError(f"no login name: set {LOGIN_NAME}, or give --login-name")
+            login_name = _asked_for("Login name")
+        if os.environ.get(LOGIN_PASSWORD) or os.environ.get(LOGIN_PASSWORD_FILE):
+            os.environ[LOGIN_NAME] = login_name  # the option wins over the variable
+            return Credentials.from_env()
+        if not somebody_there:
+            raise CredentialsError(
+                f"no password: set {LOGIN_PASSWORD}, or {LOGIN_PASSWORD_FILE} to the path of a file that holds it"
+            )
+        return Credentials(login_name=login_name, login_password=SecretStr(_asked_for("Login password", hidden=True)))
+    except ConfigurationError as error:
+        raise CredentialsError(str(error)) from None
+
+
+def _asked_for(what: str, *, hidden: bool = False) -> str:
+    answer: str = typer.prompt(what, hide_input=hidden, err=True)
+    return answer
+
+
+def trusting(ca_file: Path) -> ssl.SSLContext:
+    """Return a context that trusts the CAs in a PEM file and no others. Raises typer's error for wrong usage."""
+    try:
+        return ssl.create_default_context(cafile=ca_file)
+    except ssl.SSLError:
+        problem = "it holds no CA certificate in PEM"
+    except OSError as error:
+        problem = error.strerror or type(error).__name__
+    raise typer.BadParameter(f"{str(ca_file)!r} cannot be used: {problem}", param_hint="--ca-file")
+
+
+def read_private_key(file: Path) -> bytes:
+    """Return the PEM of a usable private key. Raises typer's error for wrong usage; it holds nothing of the key."""
+    from .._keys import load_private_key
+
+    try:
+        pem = file.read_bytes()
+        load_private_key(pem, what=repr(str(file)))
+    except OSError as error:
+        problem = f"{str(file)!r} cannot be read: {error.strerror}"
+    except CertificateError as error:
+        problem = str(error)
+    else:
+        return pem
+    raise typer.BadParameter(problem, param_hint="--private-key")
+
+
+def check_directory(directory: Path) -> None:
+    """Raise `CertificateError` if no file can be made in a directory, or in the one that it would be made in."""
+    try:
+        nearest = next((each for each in (directory, *directory.parents) if each.exists()), directory)
+        with tempfile.TemporaryFile(dir=nearest):
+            return
+    except OSError as error:
+        problem = error.strerror
+    raise CertificateError(f"no files can be written to {str(directory)!r}: {problem}: choose another directory")

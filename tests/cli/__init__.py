@@ -1,0 +1,1 @@
+"""The command line: what it shows, what it writes, how it ends."""
