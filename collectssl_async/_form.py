@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import binascii
 import re
+from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
 from . import containers
@@ -45,10 +46,14 @@ def parameters_of(body: bytes, *, after_line_breaks: bool) -> list[Parameter] | 
     `after_line_breaks` says whether it may stand after a line break alone.
     """
     pieces = body.split(b"&")
-    parts = [part for piece in pieces for part in _at_known_lines(piece) if part.strip()]
-    if not any(_folded(piece.partition(b"=")[0]) == _CODE for piece in (parts if after_line_breaks else pieces)):
+    parts = [part for piece in pieces for part in _at_known_lines(piece)] if b"\n" in body else pieces
+    if not any(_is_code(piece) for piece in (parts if after_line_breaks else pieces)):
         return None
-    return [_parameter(part) for part in parts]
+    return [_parameter(part) for part in parts if part.strip()]
+
+
+def _is_code(piece: bytes) -> bool:
+    return _name(piece.partition(b"=")[0][:_LONGEST_NAME])[0] == _CODE
 
 
 def _at_known_lines(piece: bytes) -> list[bytes]:
@@ -66,18 +71,21 @@ def _at_known_lines(piece: bytes) -> list[bytes]:
 
 def _parameter(piece: bytes) -> Parameter:
     raw, _, value = piece.partition(b"=")
-    name = _decoded(raw).strip()
+    folded, name = _name(raw) if len(raw) <= _LONGEST_NAME else _name.__wrapped__(raw)
     if not name:
         return Parameter(UNNAMED, UNNAMED, _decoded(piece))
-    return Parameter(_folded(raw), name, _decoded(value))
+    return Parameter(folded, name, _decoded(value))
 
 
-def _folded(name: bytes) -> str:
-    return _decoded(name[:_LONGEST_NAME]).strip().casefold()
+@lru_cache(maxsize=256)  # every reply repeats the same forty names
+def _name(raw: bytes) -> tuple[str, str]:
+    """Return a name to compare and as sent."""
+    name = _decoded(raw).strip()
+    return name.casefold(), name
 
 
 def _decoded(raw: bytes) -> str:
-    spaced = raw.replace(b"+", b" ")
+    spaced = raw.replace(b"+", b" ") if b"+" in raw else raw
     return decode_text(_unescaped(spaced) if b"%" in spaced else spaced)
 
 

@@ -1,6 +1,6 @@
 """What is asked and what is answered: frozen Pydantic models and the enumerations of the reference.
 
-How they travel is `wire.py`'s business. Fields are named in snake_case; the wire's names stand in `wire.py`'s tables.
+How they travel is `wire.py`'s business. Fields are named in snake_case; the wire's names stand in `parameters.py`.
 """
 
 from __future__ import annotations
@@ -130,8 +130,6 @@ def _state_of(text: str | None, states: type[_State]) -> _State | None:
     return next((state for state in states if state.value.casefold() == bare), states["OTHER"])
 
 
-# Models are built at their first use (`defer_build`), not while the package is imported.
-
 # --- what is asked ----------------------------------------------------------------------------------------------------
 
 
@@ -141,7 +139,7 @@ class Credentials(BaseModel):
     Raises `ConfigurationError`, never pydantic's `ValidationError`, which would keep the password. Cannot be pickled.
     """
 
-    model_config = ConfigDict(defer_build=True, frozen=True, extra="forbid", hide_input_in_errors=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
     login_name: str
     login_password: SecretStr
@@ -237,7 +235,7 @@ _BaseOrderNumber = Annotated[int, Field(ge=0, lt=10**ORDER_NUMBER_MAX)]
 class _Identified(BaseModel):
     """The three ways to name an order. Changelog v1.16: at least one must be sent; more than one is legal."""
 
-    model_config = ConfigDict(defer_build=True, frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
     order_number: _OrderNumber | None = None
     certificate_id: _CertificateID | None = None
@@ -302,6 +300,8 @@ class CollectSSLRequest(_Identified):
             )
         return self
 
+
+# What is answered is built at its first use (`defer_build`), not while the package is imported.
 
 # --- what is answered -------------------------------------------------------------------------------------------------
 

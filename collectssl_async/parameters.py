@@ -5,7 +5,7 @@ Tables only. `wire.py` reads and writes by them; the sandbox answers by them.
 
 from __future__ import annotations
 
-from enum import Enum, auto
+from enum import IntEnum, auto
 from typing import NamedTuple
 
 ERROR_CODE = "errorCode"
@@ -33,7 +33,7 @@ REQUEST_PARAMETERS: dict[str, str] = {
 """`CollectSSLRequest`'s fields by wire name, in the order of the reference's "Request parameters"."""
 
 
-class Kind(Enum):
+class Kind(IntEnum):
     """How a reply parameter's value is read."""
 
     TEXT = auto()

@@ -35,7 +35,7 @@ class PollPolicy(BaseModel):
     count as "not yet"; -16 cannot be among them, since guessing passwords locks accounts.
     """
 
-    model_config = ConfigDict(defer_build=True, frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
     initial_delay: _Seconds = 0.0
     min_interval: _Seconds = 60.0

@@ -1,11 +1,8 @@
-"""Files and archives: formats told apart by structure, limits, and what breaks them."""
+"""Files that hold certificates: formats told apart by structure, limits, and what breaks them."""
 
 from __future__ import annotations
 
-import io
-import struct
 import warnings
-import zipfile
 from base64 import b64encode
 
 import pytest

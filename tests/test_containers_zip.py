@@ -1,33 +1,24 @@
-"""Files and archives: formats told apart by structure, limits, and what breaks them."""
+"""ZIP archives: members of any name and format, limits that headers cannot lie away, and what breaks them."""
 
 from __future__ import annotations
 
 import io
 import struct
-import warnings
 import zipfile
 from base64 import b64encode
 
 import pytest
-from cryptography.hazmat.primitives.serialization import Encoding, pkcs7
-from cryptography.x509 import load_der_x509_certificate
 
 from collectssl_async import containers
 from collectssl_async.errors import MalformedResponseError
 from collectssl_async.models import ResponseType
 
-from . import pki
 from .packing import (
-    DATA,
-    NETSCAPE_SEQUENCE,
-    SIGNED_DATA,
     base64_lines,
     chain,
-    pack_netscape,
     pack_pkcs7,
     pack_zip,
     pem,
-    tlv,
 )
 from .replies import numbered
 

@@ -1,4 +1,4 @@
-"""Certificates in replies: every container in every format, whose leaf is named, and what is refused."""
+"""Certificates in URL-encoded replies, plus signs that were not escaped, and what either format is refused for."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from .packing import (
     pack_zip,
     pem,
 )
-from .replies import decode, lines, numbered, payload_of, said, unnamed
+from .replies import decode, lines, numbered, payload_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable

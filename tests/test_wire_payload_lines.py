@@ -1,10 +1,9 @@
-"""Certificates in replies: every container in every format, whose leaf is named, and what is refused."""
+"""Certificates between lines and in binary replies: PEM, bare base64 and containers, and where each ends."""
 
 from __future__ import annotations
 
 from base64 import b64encode
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote, quote_plus
 
 import pytest
 
@@ -14,8 +13,6 @@ from collectssl_async.models import ResponseType, StatusCode
 from .packing import (
     base64_lines,
     chain,
-    leaf_with_plus_at_line_end,
-    leaf_with_plus_at_the_end,
     pack_netscape,
     pack_pkcs7,
     pack_zip,
@@ -24,8 +21,6 @@ from .packing import (
 from .replies import decode, lines, numbered, payload_of, said, unnamed
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from collectssl_async.models import CertificatePayload
 
 ROOT, ISSUING, LEAF = chain()
@@ -244,4 +239,5 @@ def test_other_text_without_a_status_is_malformed_where_binary_was_asked() -> No
 
 
 def test_armour_without_a_status_is_malformed_where_text_was_asked() -> None:
-    refused(pem(PKCS7, label="PKCS7"))
+    with pytest.raises(MalformedResponseError, match="without a status"):
+        decode(pem(PKCS7, label="PKCS7"), response_type=2)

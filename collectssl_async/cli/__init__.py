@@ -8,11 +8,12 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, NoReturn
 
+from .exits import Exit
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 _EXTRA = ("typer", "rich")
-_WRONG_SETUP = 2  # exits.Exit.USAGE, which is not there to be imported without the extra
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
@@ -27,5 +28,5 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
             f"collectssl: the command line needs {missing}, which is not installed: "
             "pip install 'collectssl-async[cli]'\n"
         )
-        sys.exit(_WRONG_SETUP)
+        sys.exit(Exit.USAGE)
     sys.exit(run(sys.argv[1:] if arguments is None else arguments))

@@ -50,7 +50,7 @@ def find_credentials(login_name: str | None) -> Credentials:
 
     Raises `CredentialsError` that says what to set.
     """
-    somebody_there = sys.stdin.isatty() or sys.stderr.isatty()
+    somebody_there = sys.stdin.isatty() and sys.stderr.isatty()
     try:
         if not login_name:
             if not somebody_there:

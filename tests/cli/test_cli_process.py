@@ -104,7 +104,7 @@ def test_a_signal_lets_work_clean_up() -> None:
 @pytest.mark.parametrize("arguments", [("status", "--ca-file"), ("--help",)])
 def test_a_full_disk_behind_stdout_fails_in_one_line(service: Service, arguments: tuple[str, ...]) -> None:
     order = service.sandbox.place_order("a.example.com")
-    more = [service.server.ca_file, order.order_number] if "status" in arguments else []
+    more = [str(service.server.ca_file), order.order_number] if "status" in arguments else []
     with open("/dev/full", "w") as full:  # noqa: PTH123 - a device
         ended = subprocess.run(
             [*START, *arguments, *more], stdout=full, stderr=subprocess.PIPE, text=True, check=False, timeout=PATIENCE
