@@ -11,13 +11,16 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote_plus
 
 from .models import CollectSSLResponse, DomainValidation
-from .parameters import Kind
+from .parameters import REPLY_PARAMETERS, Kind
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from .models import CertificatePayload, StatusCode
     from .parameters import ReplyParameter
+
+_PLACES = {known.field: known.field.rpartition(".")[::2] for known in REPLY_PARAMETERS.values()}
+"""The group and the field below it, by dotted path."""
 
 UNNAMED = ""
 """The key in `extra` of what has no name."""
@@ -125,8 +128,11 @@ class Fields:
         """
         if not text.strip():
             return
-        value = None if self.has(parameter.field) else READERS[parameter.kind](text)
-        if value is None or not self.put(parameter.field, value):
+        field, kind = parameter
+        value = None if field in self._values else READERS[kind](text)
+        if value is not None:
+            self._values[field] = value
+        else:
             self.leave(name, text if whole is None else whole)
 
     def put(self, field: str, value: object) -> bool:
@@ -144,7 +150,7 @@ class Fields:
         """Return all of it as the model."""
         tree: dict[str, Any] = {"status": status, "payload": payload}
         for path, value in self._values.items():
-            group, _, leaf = path.rpartition(".")
+            group, leaf = _PLACES[path]
             (tree.setdefault(group, {}) if group else tree)[leaf] = value
         tree["extra"] = {name: tuple(texts) for name, texts in self._extra.items()}
         return CollectSSLResponse.model_validate(tree)

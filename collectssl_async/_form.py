@@ -85,8 +85,11 @@ def _name(raw: bytes) -> tuple[str, str]:
 
 
 def _decoded(raw: bytes) -> str:
-    spaced = raw.replace(b"+", b" ") if b"+" in raw else raw
-    return decode_text(_unescaped(spaced) if b"%" in spaced else spaced)
+    if raw.isalnum():  # as most values are; the rest is looked at more closely
+        return raw.decode("ascii")
+    if b"+" in raw:
+        raw = raw.replace(b"+", b" ")
+    return decode_text(_unescaped(raw) if b"%" in raw else raw)
 
 
 def _unescaped(raw: bytes) -> bytes:

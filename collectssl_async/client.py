@@ -59,7 +59,6 @@ _KEEP_ALIVE = 2.0  # seconds: a connection that idles longer may be half dead, a
 _HEADERS = {
     "Content-Type": "application/x-www-form-urlencoded",
     "Accept-Encoding": "identity",  # a small compressed reply may be a large one
-    "User-Agent": "collectssl-async",
 }
 
 _QUOTED = 200  # characters of a transport's error text
@@ -108,9 +107,8 @@ class CollectSSLClient:
         self._timeout = timeout
         self._guard: Guard = guard if guard is not None else ProcessGuard()
         self._owns_http = http_client is None
-        self._http: HTTPClient = (
-            httpx.AsyncClient(limits=httpx.Limits(keepalive_expiry=_KEEP_ALIVE)) if http_client is None else http_client
-        )
+        self._http: HTTPClient = _new_http_client() if http_client is None else http_client
+        self._url: Any = self._endpoint  # what a request made of it is reused: parsing it takes httpx 25 us
         self._loop: Loop | None = None
         self._closed = False
         self._refused: AuthenticationError | None = None
@@ -309,14 +307,16 @@ class CollectSSLClient:
         return _Unsent(failure, again=True) if never_sent else failure
 
     def _form(self, request: CollectSSLRequest, sending: _Sending) -> Any:
-        return self._http.build_request(
+        form = self._http.build_request(
             "POST",
-            self._endpoint,
+            self._url,
             content=urlencode(encode_request(request, self._credentials)).encode(),
             headers=_HEADERS,
             timeout=None,
             extensions={"trace": sending.trace},
         )
+        self._url = form.url
+        return form
 
 
 class _Unsent(NamedTuple):
@@ -345,12 +345,11 @@ class _Sending:
 
     async def trace(self, event: str, info: dict[str, Any]) -> None:
         """Ask the guard just before the first byte of the form; a proxy's CONNECT is not it."""
-        if self.started:
-            return
         self._traced = True
         if event.endswith(".send_request_headers.started") and info["request"].method != b"CONNECT":
             self._hold.check()
             self.started = True
+            info["request"].extensions.pop("trace", None)  # no later event matters, and each costs 2 us
 
 
 async def _read(response: HTTPResponse, sending: _Sending) -> Reply:
@@ -363,7 +362,8 @@ async def _read(response: HTTPResponse, sending: _Sending) -> Reply:
         else:
             body += chunk
     headers = response.headers
-    return Reply(response.status_code, headers.get("content-type"), headers.get("retry-after"), bytes(body))
+    retry_after = None if response.is_success else headers.get("retry-after")
+    return Reply(response.status_code, headers.get("content-type"), retry_after, bytes(body))
 
 
 class _Replies:
@@ -397,6 +397,12 @@ def _reason(error: BaseException) -> str:
         text = str(cause) if isinstance(cause, OSError) else ""
         cause = cause.__cause__ or cause.__context__
     return text
+
+
+def _new_http_client() -> httpx.AsyncClient:
+    return httpx.AsyncClient(
+        headers={"User-Agent": "collectssl-async"}, limits=httpx.Limits(keepalive_expiry=_KEEP_ALIVE)
+    )
 
 
 def _without_frames(error: _Error) -> _Error:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 MAX_LINES = 2_000
 """Lines of a reply at most, and parameters too."""
 
+_STATUSES = {status.value: status for status in StatusCode}
 _LONGEST_MESSAGE = 1_000  # characters; the documented ones have a hundred
 
 _NAMES_AN_ARGUMENT = (-3, -4)
@@ -121,7 +122,8 @@ def _open(body: bytes, text: str) -> _Reply | None:
 
 
 def _values(parameters: list[_form.Parameter], name: str) -> list[str]:
-    return [parameter.value for parameter in parameters if parameter.folded == name.casefold()]
+    wanted = name.casefold()
+    return [value for folded, _, value in parameters if folded == wanted]
 
 
 # --- errors -----------------------------------------------------------------------------------------------------------
@@ -161,9 +163,9 @@ def _quoted_name(message: str) -> str | None:
 
 
 def _response(request: CollectSSLRequest, reply: _Reply) -> CollectSSLResponse:
-    if reply.code not in set(StatusCode):
+    status = _STATUSES.get(reply.code)
+    if status is None:
         raise containers.unreadable(f"the status {reply.code}, which is not documented", reply.lines)
-    status = StatusCode(reply.code)
     if reply.parameters:
         fields, payload = _form.read(reply.parameters)
     else:

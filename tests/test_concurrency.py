@@ -31,7 +31,9 @@ def impatient(http_client: httpx.AsyncClient) -> httpx.AsyncClient:
 
         async def tracing(event: str, info: Any) -> None:
             await trace(event, info)
-            if event.endswith(".receive_response_headers.started") and scope is not None:
+            if scope is not None and event.endswith(".send_request_headers.started"):
+                info["request"].extensions["trace"] = tracing  # the client itself looks no further
+            elif scope is not None and event.endswith(".receive_response_headers.started"):
                 scope.cancel()
 
         return build(*args, extensions={"trace": tracing}, **kwargs)

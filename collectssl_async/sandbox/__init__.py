@@ -2,7 +2,8 @@
 
 from .calls import SandboxCall
 from .orders import SandboxOrder
+from .push import SandboxNotification
 from .sandbox import Sandbox
 from .server import SandboxServer
 
-__all__ = ["Sandbox", "SandboxCall", "SandboxOrder", "SandboxServer"]
+__all__ = ["Sandbox", "SandboxCall", "SandboxNotification", "SandboxOrder", "SandboxServer"]

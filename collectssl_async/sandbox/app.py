@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from starlette.applications import Starlette
 
+    from .page import Server
     from .replies import Reply
     from .sandbox import Sandbox
 
@@ -121,6 +122,18 @@ def make_app(sandbox: Sandbox) -> Starlette:
     except ImportError:
         raise missing_extra("starlette") from None
     return Starlette(routes=[Route(PATH, Endpoint(sandbox))])
+
+
+def make_plain_app(sandbox: Sandbox, server: Server, *, any_host: bool) -> Starlette:
+    """Return what is served over plain HTTP: management, the page, and -1 for who calls the endpoint there."""
+    from starlette.applications import Starlette
+    from starlette.routing import Mount, Route
+
+    from .management import make_management
+    from .page import page_routes
+
+    management = make_management(sandbox, page_routes(sandbox, server), any_host=any_host)
+    return Starlette(routes=[Route(PATH, Endpoint(sandbox)), Mount("/", management)])
 
 
 def missing_extra(library: str) -> ConfigurationError:

@@ -8,7 +8,8 @@ import re
 from typing import TYPE_CHECKING
 
 from ..models import BehaviourVersion
-from .orders import BASE_NUMBER_OFFSET, Movement, OrderState, SandboxOrder, Surroundings
+from .movement import Movement
+from .orders import BASE_NUMBER_OFFSET, OrderState, SandboxOrder, Surroundings
 from .request import refusal
 from .steps import PATHS
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from ..models import CollectSSLRequest
     from .authority import Authority
     from .orders import Issue
+    from .push import Outbox
 
 FIRST_ORDER_NUMBER = 41_000_001
 FIRST_CERTIFICATE_ID = 97_000_001
@@ -33,8 +35,10 @@ _DNS_NAME = re.compile(rf"(\*\.)?({_LABEL}\.)*{_LABEL}", re.ASCII | re.IGNORECAS
 class OrderBook:
     """Every order since the last reset."""
 
-    def __init__(self, authority: Authority, clock: Callable[[], float], lock: threading.RLock) -> None:
-        self._around = Surroundings(authority, clock, lock, itertools.count(FIRST_CERTIFICATE_ID))
+    def __init__(
+        self, authority: Authority, clock: Callable[[], float], lock: threading.RLock, outbox: Outbox | None = None
+    ) -> None:
+        self._around = Surroundings(authority, clock, lock, itertools.count(FIRST_CERTIFICATE_ID), outbox)
         self._numbers = itertools.count(FIRST_ORDER_NUMBER)
         self._orders: dict[str, SandboxOrder] = {}
 
@@ -71,6 +75,7 @@ class OrderBook:
                 around=self._around,
             )
             self._orders[order.order_number] = order
+            order.watch()
             return order
 
     def find(self, request: CollectSSLRequest) -> tuple[SandboxOrder, Issue]:

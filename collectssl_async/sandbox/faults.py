@@ -6,7 +6,7 @@ from collections import deque
 from itertools import repeat
 from typing import Literal, TypeAlias
 
-FaultName: TypeAlias = Literal["timeout", "disconnect", "html", "truncate"]
+FaultName: TypeAlias = Literal["timeout", "disconnect", "html", "truncate", "hangup", "slow"]
 Fault: TypeAlias = FaultName | int
 """A fault by name, an error code of the API (negative), or an HTTP status (300 to 599)."""
 
@@ -15,8 +15,13 @@ FAULTS: dict[str, str] = {
     "disconnect": "the connection is cut before the answer",
     "html": "a maintenance page with HTTP status 200",
     "truncate": "the connection is cut in the middle of the answer",
+    "hangup": "the connection is cut after the answer",
+    "slow": "the answer comes byte by byte, twenty a second",
 }
 """The faults that have names, and what each does."""
+
+PACE = 0.05
+"""Seconds that each byte of a slow answer takes."""
 
 _LOWEST_CODE = -9999
 

@@ -11,8 +11,10 @@ from enum import Enum
 from typing import TYPE_CHECKING
 
 from ..models import CAAState, CertificateState, Period
-from . import steps
 from .authority import LEAF_DAYS, names_in, new_private_key, product_term, read_csr
+from .events import Announcer, check_reason, check_status_code
+from .steps import VALIDATED, stages
+from .validation import Validation
 
 if TYPE_CHECKING:
     import threading
@@ -23,6 +25,8 @@ if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.types import CertificatePublicKeyTypes
 
     from .authority import Authority
+    from .movement import Movement
+    from .push import Outbox
 
 
 class OrderState(Enum):
@@ -44,6 +48,7 @@ class Issue:
     polls: int = 0
     replaced: bool = False
     certificate: x509.Certificate | None = None
+    announced: dict[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,23 +77,6 @@ class _Shown:
 
 
 @dataclass(frozen=True, slots=True)
-class Movement:
-    """When an order is issued: after seconds, after polls that were told "not yet", or (both None) by hand."""
-
-    after: float | None
-    after_polls: int | None
-
-    def progress(self, elapsed: float, polls: int) -> float:
-        """Return how far an order is, from 0 to 1, which is issued."""
-        shares = []
-        if self.after is not None:
-            shares.append(1.0 if elapsed >= self.after else elapsed / self.after)
-        if self.after_polls is not None:
-            shares.append(1.0 if polls >= self.after_polls else polls / self.after_polls)
-        return min(shares, default=0.0)
-
-
-@dataclass(frozen=True, slots=True)
 class Surroundings:
     """What all orders of a sandbox share."""
 
@@ -96,6 +84,7 @@ class Surroundings:
     clock: Callable[[], float]
     lock: threading.RLock
     certificate_ids: Iterator[int]
+    outbox: Outbox | None = None
     registry: dict[int, tuple[SandboxOrder, Issue]] = field(default_factory=dict)
 
 
@@ -123,7 +112,9 @@ class SandboxOrder:
         self._movement = movement
         self._around = around
         self._state = OrderState.OPEN
-        self._steps: dict[str, int] = {}
+        self._validation = Validation(product)
+        self._removed: list[str] = []
+        self._announcer = Announcer(self.order_number, around.authority, around.outbox)
         self._shown = _Shown()
         self._day = datetime.now(UTC).date()
         request = None if csr is None else read_csr(csr)
@@ -145,22 +136,28 @@ class SandboxOrder:
         return self._issue.certificate_id
 
     def issue(self) -> None:
-        """Issue the certificate now, whatever the order waits for; steps set by hand before are done."""
+        """Issue the certificate now, whatever the order waits for; what was set by hand before is done."""
         with self._around.lock:
             self._state = OrderState.OPEN
             self._sign(self._issue)
 
     def reject(self) -> None:
         """Answer -20 from now on."""
-        self._set(OrderState.REJECTED)
+        with self._around.lock:
+            self._state = OrderState.REJECTED
+            self._announcer.tell(7, self._issue)
 
-    def revoke(self) -> None:
-        """Answer -21 from now on."""
-        self._set(OrderState.REVOKED)
+    def revoke(self, reason: int = 0) -> None:
+        """Answer -21 from now on; `reason` is the code that notifications give. `ValueError` for an unlisted one."""
+        check_reason(reason)
+        with self._around.lock:
+            self._state = OrderState.REVOKED
+            self._announcer.revoked(self._issue, reason)
 
     def await_payment(self) -> None:
         """Answer -22 until `issue()`."""
-        self._set(OrderState.AWAITING_PAYMENT)
+        with self._around.lock:
+            self._state = OrderState.AWAITING_PAYMENT
 
     def replace(self, csr: x509.CertificateSigningRequest | bytes | str | None = None) -> None:
         """Reissue: the order number stays, `certificate_id` is new, the old certificate is replaced.
@@ -170,20 +167,49 @@ class SandboxOrder:
         with self._around.lock:
             request = None if csr is None else read_csr(csr)
             self._issue.replaced = True
-            self._steps.clear()
+            self._announcer.tell(14, self._issue)
+            self._validation.forget()
             self._issue = self._new_issue(request)
+            self.watch()
 
     def step(self, name: str, value: int) -> None:
         """Set a validation step, by its wire name or its field in `ValidationSteps`, until the certificate is issued.
 
         Raises `ValueError` for a step or a value that the reference does not list.
         """
-        wire = steps.wire_name(name)
-        number = steps.check_value(wire, value)
-        if wire in steps.EV_ONLY and self.product != "ev":
-            raise ValueError(f"{wire} is sent for EV orders only, this one is {self.product!r}")
         with self._around.lock:
-            self._steps[wire] = number
+            self._validation.set_step(name, value)
+            self._announce_steps(self._issue)
+
+    def validate(self, domain: str, status: str = VALIDATED) -> None:
+        """Set one domain's DCV status, until the certificate is issued: VALIDATED, NOTVALIDATED or AWAITINGBRAND.
+
+        The DCV step follows from all domains', unless `step` has set it. Raises `ValueError` for a domain that is not
+        the order's, or another status.
+        """
+        with self._around.lock:
+            self._check_domain(domain)
+            self._validation.set_domain(domain, status)
+            self._announce_steps(self._issue)
+
+    def remove(self, domain: str) -> None:
+        """Take a domain that cannot be validated out of an order that is not issued yet.
+
+        Raises `ValueError` for a domain that is not the order's, its first one, and once the certificate is issued.
+        """
+        with self._around.lock:
+            self._check_domain(domain)
+            if domain == self.fqdn or self._issue.certificate is not None:
+                raise ValueError(f"{domain!r} stays: only further names, and before the certificate is issued, can go")
+            self.names = tuple(name for name in self.names if name != domain)
+            self._removed.append(domain)
+
+    def notify(self, status_code: int) -> None:
+        """Send the `Certificate` notification of that status code, whatever the order's state; without push, nothing.
+
+        Raises `ValueError` for a code that is not documented.
+        """
+        self._announcer.tell(check_status_code(status_code), self._issue)
 
     def show(
         self,
@@ -210,16 +236,47 @@ class SandboxOrder:
 
     def poll(self, issue: Issue) -> OrderView:
         """Return how a certificate stands, and count that somebody asked. Called under the sandbox's lock."""
-        elapsed = max(self._around.clock() - issue.placed_at, 0.0)
-        progress = self._movement.progress(elapsed, issue.polls)
+        reached = self._move(issue)
         issue.polls += 1
-        if issue.certificate is None and progress >= 1 and not issue.replaced:
-            self._sign(issue)
-        return self._view(issue, 1.0 if issue.certificate is not None else min(progress, _ALMOST))
+        return self._view(issue, reached)
+
+    def watch(self) -> None:
+        """Have what happens to the order announced, if somebody wants to know."""
+        if self._around.outbox is not None:
+            self._around.outbox.watch(self)
+
+    def advance(self) -> float | None:
+        """Move the order to where the clock says; return the seconds until it moves again by itself, if it will."""
+        issue = self._issue
+        if self._state is OrderState.OPEN:
+            self._move(issue)
+        if issue.certificate is not None:
+            return None
+        return self._movement.pause(self._elapsed(issue), stages(self.product))
+
+    def _elapsed(self, issue: Issue) -> float:
+        return max(self._around.clock() - issue.placed_at, 0.0)
+
+    def _reached(self, issue: Issue) -> float:
+        """Return how far a certificate is: 1 only if it is issued."""
+        if issue.certificate is not None:
+            return 1.0
+        return min(self._movement.progress(self._elapsed(issue), issue.polls), _ALMOST)
+
+    def _move(self, issue: Issue) -> float:
+        """Issue the certificate if it is due, announce what has happened, and return how far it is."""
+        if issue.certificate is None and not issue.replaced:
+            if self._movement.progress(self._elapsed(issue), issue.polls) >= 1:
+                self._sign(issue)
+            else:
+                self._announce_steps(issue)
+        return self._reached(issue)
+
+    def _announce_steps(self, issue: Issue) -> None:
+        self._announcer.steps(issue, self._validation.at(self._reached(issue), self.names))
 
     def _view(self, issue: Issue, progress: float) -> OrderView:
-        due = {**steps.at_progress(self.product, progress), **self._steps}
-        words = steps.domain_words(self.product, progress, due, self.names)
+        standing = self._validation.at(progress, self.names)
         issued = issue.certificate is not None
         own = CertificateState.ISSUED if issued else CertificateState.AWAITING_VALIDATION
         caa = CAAState.AUTHORIZED if issued else CAAState.AWAITING_COMPLETION
@@ -227,19 +284,19 @@ class SandboxOrder:
         return OrderView(
             certificate=issue.certificate,
             fqdn=self.fqdn,
-            domains=tuple(zip(self.names, words, strict=True)) if len(self.names) > 1 else (),
+            domains=standing.domains if len(self.names) > 1 else (),
             certificate_status=self._shown.certificate_status or own.value,
-            validation_status=self._shown.validation_status or steps.validation_text(self.product, due),
+            validation_status=self._shown.validation_status or standing.text,
             caa_status=self._shown.caa_status or caa.value,
-            steps=due,
+            steps=standing.steps,
             validity=_validity(issue.certificate),
             product_term=Period(start=term_start, end=term_end, days=(term_end - term_start).days),
             qualifiable=self._shown.certificate_status is None and not issued,
         )
 
-    def _set(self, state: OrderState) -> None:
-        with self._around.lock:
-            self._state = state
+    def _check_domain(self, domain: str) -> None:
+        if domain not in self.names:
+            raise ValueError(f"{domain!r} is not a domain of this order: it has {', '.join(self.names)}")
 
     def _new_issue(self, request: x509.CertificateSigningRequest | None) -> Issue:
         if request is None:
@@ -253,9 +310,12 @@ class SandboxOrder:
         return issue
 
     def _sign(self, issue: Issue) -> None:
-        self._steps.clear()
-        if issue.certificate is None:
-            issue.certificate = self._around.authority.issue(self.names, issue.public_key, product=self.product)
+        self._validation.forget()
+        if issue.certificate is not None:
+            return
+        issue.certificate = self._around.authority.issue(self.names, issue.public_key, product=self.product)
+        self._announcer.steps(issue, self._validation.at(1.0, self.names))
+        self._announcer.issued(issue, self._removed)
 
 
 BASE_NUMBER_OFFSET = 30_000_000

@@ -5,7 +5,7 @@ Looking changes nothing: no poll is counted. What is answered to whom is `manage
 
 from __future__ import annotations
 
-from http import HTTPStatus
+from http.client import responses
 from itertools import groupby
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -17,7 +17,7 @@ from .steps import PATHS
 from .variations import STRICT, SWITCHES
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, MutableMapping, MutableSequence, Sequence
+    from collections.abc import Callable, Iterable
     from contextlib import AbstractContextManager
 
     from .calls import SandboxCall
@@ -31,6 +31,7 @@ CALLS_SHOWN = 400
 MINUTE = 60.0
 """What the page shows: the newest orders, the last answers, the calls of a minute (seconds), and no more than these."""
 
+_NOT_DUE = StepStatus.NOT_REQUIRED
 _TEXT_MAX = 64  # a caller may send anything as an order number
 
 _STATUS_TEXTS = {
@@ -45,9 +46,9 @@ class Insides(NamedTuple):
 
     lock: AbstractContextManager[object]
     clock: Callable[[], float]
-    orders: MutableMapping[str, SandboxOrder]
-    calls: MutableSequence[SandboxCall]
-    faults: Sequence[Fault]
+    orders: dict[str, SandboxOrder]
+    calls: list[SandboxCall]
+    faults: Iterable[Fault]
 
     @classmethod
     def of(cls, sandbox: Sandbox) -> Insides:
@@ -58,20 +59,19 @@ class Insides(NamedTuple):
             clock=sandbox._clock,  # noqa: SLF001 - calls' times are this clock's
             orders=service.book._orders,  # noqa: SLF001 - the book only finds what a request names
             calls=service.log._calls,  # noqa: SLF001 - the log never forgets
-            faults=service.faults._faults,  # type: ignore[arg-type]  # noqa: SLF001 - a deque, which the queue only shortens
+            faults=service.faults._faults,  # noqa: SLF001 - the queue only shortens
         )
 
 
 def order_view(sandbox: Sandbox, order: SandboxOrder) -> dict[str, Any]:
-    """Return an order as JSON: what it is for, its state, its steps by wire name, and how often it was asked about."""
+    """Return an order as JSON: what it is for, its state, how often it was asked about, and its steps by wire name.
+
+    An order that is rejected, revoked or not paid has no steps: a caller is not told them either.
+    """
     with Insides.of(sandbox).lock:
-        issue = order.newest
-        view = order.poll(issue)
-        issue.polls -= 1  # nobody asked
-        issued = issue.certificate is not None
-        due = [name for name, value in view.steps.items() if value != StepStatus.NOT_REQUIRED]
-        open_steps = [name for name in due if view.steps[name] != StepStatus.COMPLETED]
-        in_turn = sorted(open_steps, key=lambda name: name not in PATHS[order.product])
+        steps = _steps(order) if order.state is OrderState.OPEN else {}
+        due = [name for name in (*PATHS[order.product], *steps) if steps.get(name, _NOT_DUE) != _NOT_DUE]
+        open_steps = [name for name in dict.fromkeys(due) if steps[name] != StepStatus.COMPLETED]
         return {
             "order_number": order.order_number,
             "certificate_id": order.certificate_id,
@@ -79,12 +79,12 @@ def order_view(sandbox: Sandbox, order: SandboxOrder) -> dict[str, Any]:
             "fqdn": order.fqdn,
             "names": order.names,
             "product": order.product,
-            "state": _state(order, issued=issued),
-            "polls": issue.polls,
-            "steps": view.steps,
-            "steps_due": len(due),
-            "steps_done": len(due) - len(open_steps),
-            "next_step": in_turn[0] if in_turn else None,
+            "state": _state(order),
+            "polls": order.newest.polls,
+            "steps": steps,
+            "steps_due": len(set(due)),
+            "steps_done": len(set(due)) - len(open_steps),
+            "next_step": open_steps[0] if open_steps else None,
         }
 
 
@@ -162,10 +162,18 @@ def forget_calls(sandbox: Sandbox) -> int:
         return before - len(inside.calls)
 
 
-def _state(order: SandboxOrder, *, issued: bool) -> str:
+def _steps(order: SandboxOrder) -> dict[str, int]:
+    """Return an open order's steps; one that is due by now is issued by that, as it would be by a poll."""
+    issue = order.newest
+    steps = order.poll(issue).steps
+    issue.polls -= 1  # nobody asked
+    return steps
+
+
+def _state(order: SandboxOrder) -> str:
     if order.state is not OrderState.OPEN:
         return order.state.name.lower()
-    return "issued" if issued else "processing"
+    return "processing" if order.newest.certificate is None else "issued"
 
 
 def _meaning(call: SandboxCall) -> str:
@@ -179,4 +187,4 @@ def _meaning(call: SandboxCall) -> str:
         return _STATUS_TEXTS[StatusCode(answer)]
     if answer < 0:
         return API_ERRORS[answer].text if answer in API_ERRORS else "an undocumented error"
-    return HTTPStatus(answer).phrase if answer in HTTPStatus else "an HTTP status"
+    return responses.get(answer, "an HTTP status")

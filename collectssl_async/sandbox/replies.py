@@ -5,6 +5,8 @@ Sans I/O. What an order has to say comes in an `OrderView`, what may differ for 
 
 from __future__ import annotations
 
+import codecs
+import math
 import re
 from base64 import b64encode
 from dataclasses import dataclass, replace
@@ -13,13 +15,13 @@ from urllib.parse import quote
 
 from ..models import QueryType, ResponseEncoding, ResponseFormat, ResponseType, StatusCode
 from ..parameters import ERROR_CODE, ERROR_ITEM, ERROR_MESSAGE
-from .authority import der
+from .authority import der, pem
 from .containers import PACKERS
 from .request import BODY_MAX, FORM_TYPE
 from .steps import AWAITING_BRAND
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
     from datetime import datetime
 
     from cryptography import x509
@@ -40,13 +42,16 @@ _ARMOUR = {
     ResponseType.PKCS7: "PKCS7",
 }
 _BASE64_WIDTH = 64
+_BASE64_PARAMETERS = ("certificate", "caCertificate", *(name for name, _ in PACKERS.values()))
+_SPELLINGS: dict[str, Callable[[str], str]] = {"as documented": str, "lower": str.lower, "upper": str.upper}
 _ESCAPE = re.compile("%[0-9A-F]{2}")
 _PAGE = "<html><head><title>Scheduled maintenance</title></head><body><h1>Back soon</h1></body></html>\n"
 
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """What goes out. `hang`: nothing does; `cut`: the connection ends after that share (0 to 1) of the body.
+    """What goes out. `hang`: nothing does; `cut`: the connection ends after that share (0 to 1) of the body; `pace`:
+    each byte of it takes so many seconds. An empty `content_type` is not sent.
 
     `answer` is what the log of calls keeps: a status or error code, an HTTP status, or a fault's name.
     """
@@ -59,6 +64,7 @@ class Reply:
     close: bool = False
     hang: bool = False
     cut: float | None = None
+    pace: float = 0.0
     answer: int | str | None = None
 
 
@@ -72,12 +78,14 @@ def url_encoded(pairs: Pairs, vary: Variations) -> Reply:
         pairs.append(("sandboxReference", f"{vary.draw('sandboxReference'):016x}"))
     places = vary.shuffle("parameter_order", list(dict.fromkeys(name for name, _ in pairs)))
     pairs.sort(key=lambda pair: places[pair[0]])
-    body = "&".join(f"{name}={_quoted(value, vary)}" for name, value in pairs)
-    return Reply(body.encode("ascii"), FORM_TYPE + vary.pick("charset"))
+    spelt = _SPELLINGS[vary.pick("letter_case")]
+    body = "&".join(f"{spelt(name)}={_quoted(name, value, vary)}" for name, value in pairs)
+    return _text(body, FORM_TYPE, vary)
 
 
-def _quoted(value: str, vary: Variations) -> str:
-    text = quote(value, safe="", encoding=ENCODING)
+def _quoted(name: str, value: str, vary: Variations) -> str:
+    safe = "+" if name in _BASE64_PARAMETERS and vary.pick("raw_plus") else ""
+    text = quote(value, safe=safe, encoding=ENCODING)
     if vary.pick("percent_case"):
         text = _ESCAPE.sub(lambda escape: escape[0].lower(), text)
     return text.replace("%20", vary.pick("space"))
@@ -87,7 +95,12 @@ def newline_delimited(lines: Iterable[str], vary: Variations) -> Reply:
     """Return the lines, ended the way that the call has drawn."""
     ending = vary.pick("line_ending")
     text = ending.join(lines) + (ending if vary.pick("trailing_newline") else "")
-    return Reply(text.encode(ENCODING), "text/plain" + vary.pick("charset"))
+    return _text(text, "text/plain", vary)
+
+
+def _text(text: str, content_type: str, vary: Variations) -> Reply:
+    mark = codecs.BOM_UTF8 if vary.pick("byte_order_mark") else b""
+    return Reply(mark + text.encode(ENCODING), content_type + vary.pick("charset"))
 
 
 # --- an order's answer ------------------------------------------------------------------------------------------------
@@ -97,7 +110,8 @@ def order_reply(
     request: CollectSSLRequest, view: OrderView, cas: tuple[x509.Certificate, ...], vary: Variations
 ) -> Reply:
     """Return what a request is told about an order; `cas` are sent root first, issuing CA last."""
-    status = _status(request, view)
+    status = _status(request, view, vary)
+    view = replace(view, fqdn="") if vary.pick("empty_fqdn") else view
     kind = ResponseType.INDIVIDUAL if request.response_type is None else request.response_type
     sent = _certificates(request, view, cas) if status is StatusCode.ATTACHED else []
     if sent and request.response_encoding is ResponseEncoding.BINARY:
@@ -106,14 +120,18 @@ def order_reply(
         payload = _payload_pairs(kind, sent, view, vary)
         reply = url_encoded(_pairs(request, view, status, payload, vary), vary)
     else:
-        reply = newline_delimited(_lines(request, view, status, _payload_lines(kind, sent, vary), vary), vary)
+        lines = _payload_lines(kind, sent, view.certificate, vary)
+        reply = newline_delimited(_lines(request, view, status, lines, vary), vary)
     return replace(reply, answer=status.value)
 
 
-def _status(request: CollectSSLRequest, view: OrderView) -> StatusCode:
+def _status(request: CollectSSLRequest, view: OrderView, vary: Variations) -> StatusCode:
     if view.certificate is None:
         return StatusCode.PROCESSING
-    return StatusCode.AVAILABLE if request.query_type is QueryType.STATUS_ONLY else StatusCode.ATTACHED
+    whole = request.query_type is QueryType.CERTIFICATE_AND_CHAIN
+    if request.query_type is QueryType.STATUS_ONLY or (whole and vary.pick("available_first")):
+        return StatusCode.AVAILABLE
+    return StatusCode.ATTACHED
 
 
 def _certificates(
@@ -215,13 +233,30 @@ def _payload_pairs(kind: ResponseType, sent: list[x509.Certificate], view: Order
     if kind is not ResponseType.INDIVIDUAL:
         name, pack = PACKERS[kind]
         return [(name, _base64(pack(sent, vary), vary))]
-    leaf = view.certificate
-    cas = {each.subject.rfc4514_string(): each for each in sent if each is not leaf}
-    places = vary.shuffle("ca_order", cas)
-    pairs = [("caCertificate", _base64(der(cas[name]), vary)) for name in sorted(cas, key=lambda name: places[name])]
-    if leaf is not None and leaf in sent:
-        pairs.append(("certificate", _base64(der(leaf), vary)))
+    leaf = view.certificate if view.certificate in sent else None
+    cas = [each for each in sent if each is not leaf]
+    cas += _repeated(cas, vary)
+    if cas and leaf is not None and vary.pick("leaf_among_cas"):
+        cas.append(leaf)
+    # The chain's common names are the same in every sandbox: a seed repeats their order.
+    places = vary.shuffle("ca_order", [each.subject.rfc4514_string() for each in cas])
+    cas.sort(key=lambda each: places[each.subject.rfc4514_string()])
+    pairs = [("caCertificate", _certificate_value(each, vary)) for each in cas]
+    if leaf is not None:
+        pairs.append(("certificate", _certificate_value(leaf, vary)))
     return pairs
+
+
+def _repeated(certificates: list[x509.Certificate], vary: Variations) -> list[x509.Certificate]:
+    """Return what is sent once more, the issuing CA, if that was drawn."""
+    return certificates[-1:] if vary.pick("duplicates") else []
+
+
+def _certificate_value(certificate: x509.Certificate, vary: Variations) -> str:
+    form = vary.pick("certificate_form")
+    if form == "PEM":
+        return pem(certificate)
+    return _base64(der(certificate) if form == "DER" else pem(certificate).encode(), vary)
 
 
 def _base64(data: bytes, vary: Variations) -> str:
@@ -234,15 +269,27 @@ def _wrapped(text: str, width: int) -> list[str]:
     return [text[start : start + width] for start in range(0, len(text), width)]
 
 
-def _payload_lines(kind: ResponseType, sent: list[x509.Certificate], vary: Variations) -> list[str]:
+def _payload_lines(
+    kind: ResponseType, sent: list[x509.Certificate], leaf: x509.Certificate | None, vary: Variations
+) -> list[str]:
     if not sent:
         return []
     if kind is ResponseType.INDIVIDUAL:
-        return [line for each in sent for line in _armoured("CERTIFICATE", der(each), vary)]
+        return [line for each in _placed(sent, leaf, vary) for line in _armoured("CERTIFICATE", der(each), vary)]
     data = PACKERS[kind][1](sent, vary)
     if kind in _ARMOUR:
         return _armoured(_ARMOUR[kind], data, vary)
     return _wrapped(b64encode(data).decode(), vary.pick("pem_width"))
+
+
+def _placed(sent: list[x509.Certificate], leaf: x509.Certificate | None, vary: Variations) -> list[x509.Certificate]:
+    """Return certificates in the order of their lines: root first, and the leaf last, if nothing else was drawn."""
+    placed = [each for each in sent if each is not leaf]
+    placed += _repeated(placed, vary)
+    if leaf is not None and leaf in sent:
+        elsewhere = bool(placed) and vary.pick("leaf_place")
+        placed.insert(vary.draw("leaf_place") % len(placed) if elsewhere else len(placed), leaf)
+    return placed
 
 
 def _armoured(label: str, data: bytes, vary: Variations) -> list[str]:
@@ -265,9 +312,16 @@ def error_reply(error: APIError, asked: ResponseFormat, vary: Variations) -> Rep
     return replace(reply, answer=error.code)
 
 
-def maintenance_page(status: int = 200) -> Reply:
-    """Return the HTML that a service under maintenance sends, with whatever HTTP status."""
-    headers = (("location", "/maintenance"),) if 300 <= status < 400 else ()  # noqa: PLR2004 - redirects
+def maintenance_page(status: int = 200, *, retry_after: float | None = None) -> Reply:
+    """Return the HTML that a service under maintenance sends, with whatever HTTP status.
+
+    429 and 503 name the seconds after which it is worth another try, if there are any.
+    """
+    headers: tuple[tuple[str, str], ...] = ()
+    if 300 <= status < 400:  # noqa: PLR2004 - redirects
+        headers = (("location", "/maintenance"),)
+    elif status in (429, 503) and retry_after is not None:
+        headers = (("retry-after", f"{math.ceil(retry_after)}"),)
     return Reply(_PAGE.encode(), "text/html; charset=utf-8", status, headers, answer=status)
 
 
@@ -279,4 +333,5 @@ def too_large() -> Reply:
 
 def carried(reply: Reply, vary: Variations) -> Reply:
     """Return a reply as this call's connection carries it: whole or in pieces, kept open or closed."""
-    return replace(reply, chunked=vary.pick("chunked"), close=vary.pick("connection_close"))
+    content_type = "" if vary.pick("no_content_type") else reply.content_type
+    return replace(reply, content_type=content_type, chunked=vary.pick("chunked"), close=vary.pick("connection_close"))

@@ -9,13 +9,15 @@ import math
 import secrets
 import threading
 import time
+import weakref
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 from .account import Account
 from .app import make_app
 from .authority import Authority, pem
-from .server import SandboxServer
+from .push import Outbox, Receiver
+from .server import HOST, SandboxServer
 from .service import Service
 from .variations import STRICT, check_switches
 
@@ -29,14 +31,21 @@ if TYPE_CHECKING:
     from .calls import SandboxCall
     from .faults import Fault
     from .orders import SandboxOrder
+    from .push import SandboxNotification
 
 
 class Sandbox:
     """A CollectSSL service in memory, with a throwaway CA and one account.
 
     `seed` repeats every choice that `strict` makes: what a client must not rely on varies from reply to reply
-    (`variations.SWITCHES`). `latency` is how many seconds a call takes, `linger` how many more an abandoned one stays
-    in work; both may be set at any time. `clock` gives seconds, to orders that move by time and to the calls' times.
+    (`variations.SWITCHES`). `latency` is how many seconds a call takes, `jitter` how many more at most, `linger` how
+    many more an abandoned one stays in work; all may be set at any time. `clock` gives seconds, to orders that move by
+    time and to the calls' times.
+
+    `push_url` is called for everything that happens to an order, with the login of `push_username` and
+    `push_password` if they are given; with `push_certificates` an issued certificate comes along. Orders that move by
+    time are announced when their time has come; by any clock but the default one, when they are polled next.
+    Raises `ValueError` for values that cannot be.
     """
 
     def __init__(
@@ -46,13 +55,32 @@ class Sandbox:
         strict: bool = True,
         latency: float = 0.0,
         linger: float = 0.0,
+        jitter: float = 0.0,
         clock: Callable[[], float] = time.monotonic,
+        push_url: str | None = None,
+        push_username: str | None = None,
+        push_password: str | None = None,
+        push_certificates: bool = False,
     ) -> None:
         self._lock = threading.RLock()
         self._clock = clock
         self._account = Account()
-        self._initial = (strict, _seconds("latency", latency), _seconds("linger", linger))
+        self._initial = (
+            strict,
+            _seconds("latency", latency),
+            _seconds("linger", linger),
+            _seconds("jitter", jitter),
+        )
         self.authority = Authority()
+        self._outbox: Outbox | None = None
+        if push_url is not None:
+            self._outbox = Outbox(
+                Receiver(push_url, push_username, push_password, root_pem=self.root_pem),
+                self._lock,
+                certificates=push_certificates,
+                timed=clock is time.monotonic,
+            )
+            weakref.finalize(self, self._outbox.reset)
         self._seed: int | str = secrets.randbits(32)
         self.reset(seed)
 
@@ -62,10 +90,13 @@ class Sandbox:
     def reset(self, seed: int | str | None = None) -> None:
         """Forget orders, calls and faults, unlock the account, undo every setting; None keeps the seed.
 
-        Credentials and CA stay, so servers and clients go on. Orders placed before are no longer found.
+        Credentials and CA stay, so servers and clients go on. Orders placed before are no longer found, and nothing is
+        sent about them any more.
         """
         with self._lock:
-            strict, self.latency, self.linger = self._initial
+            strict, self.latency, self.linger, self.jitter = self._initial
+            if self._outbox is not None:
+                self._outbox.reset()
             self._account.unlock()
             self._seed = self._seed if seed is None else seed
             self.service = Service(
@@ -75,6 +106,7 @@ class Sandbox:
                 switches=STRICT if strict else frozenset(),
                 clock=self._clock,
                 lock=self._lock,
+                outbox=self._outbox,
             )
 
     # --- what a client has to know ------------------------------------------------------------------------------------
@@ -120,12 +152,22 @@ class Sandbox:
 
     def fail_next(self, kind: Fault, times: int = 1) -> None:
         """Let the next calls fail: with an error code of the API, an HTTP status from 300 to 599, or "timeout"
-        (no answer), "disconnect" (cut before the answer), "truncate" (cut within it), "html" (a maintenance page).
+        (no answer), "disconnect" (cut before the answer), "truncate" (cut within it), "hangup" (cut after it), "slow"
+        (byte by byte), "html" (a maintenance page).
 
         Calls that are refused because another one is in work leave the fault to the next. `ValueError` for other kinds.
         """
         with self._lock:
             self.service.faults.add(kind, times)
+
+    @property
+    def retry_after(self) -> float | None:
+        """The seconds that a 429 or 503 names in its `Retry-After`, None for none; undone by the next reset."""
+        return self.service.retry_after
+
+    @retry_after.setter
+    def retry_after(self, seconds: float | None) -> None:
+        self.service.retry_after = None if seconds is None else _seconds("retry_after", seconds)
 
     @property
     def locked(self) -> bool:
@@ -162,6 +204,15 @@ class Sandbox:
         """How many calls came while another one was in work. A client that keeps the API's rule leaves it at 0."""
         return self.service.log.overlaps
 
+    @property
+    def notifications(self) -> list[SandboxNotification]:
+        """Every notification since the last reset, in the order of what happened; empty without a `push_url`."""
+        return [] if self._outbox is None else self._outbox.notifications
+
+    def pause(self, call: SandboxCall) -> float:
+        """Return the seconds that a call takes."""
+        return self.service.pause(call, self.latency, self.jitter)
+
     # --- how it is reached --------------------------------------------------------------------------------------------
 
     @cached_property
@@ -169,12 +220,17 @@ class Sandbox:
         """The ASGI app, to be called in process or mounted. Raises `ConfigurationError` without the extra `sandbox`."""
         return make_app(self)
 
-    def serve(self, port: int = 0) -> SandboxServer:
-        """Return a server for `with` or `async with`: HTTPS on 127.0.0.1; port 0 takes a free one.
+    def serve(
+        self, port: int = 0, *, management_port: int = 0, host: str = HOST, expose_to_network: bool = False
+    ) -> SandboxServer:
+        """Return a server for `with` or `async with`: HTTPS on loopback, management and page beside it.
 
-        Raises `ConfigurationError` without the extra `sandbox`.
+        Port 0 takes a free one. Raises `ConfigurationError` without the extra `sandbox`, and for any `host` that is not
+        loopback unless `expose_to_network` says that it is meant.
         """
-        return SandboxServer(self, self.app, port=port)
+        return SandboxServer(
+            self, self.app, port=port, management_port=management_port, host=host, expose_to_network=expose_to_network
+        )
 
 
 def _seconds(name: str, value: float) -> float:

@@ -6,12 +6,12 @@ The checks stand here in the service's order: transport, login, parameters, then
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..errors import APIError
 from .book import OrderBook, check_state
 from .calls import CallLog
-from .faults import FaultQueue
+from .faults import PACE, FaultQueue
 from .replies import Reply, carried, error_reply, maintenance_page, order_reply, too_large
 from .request import (
     IDENTIFIERS,
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from .authority import Authority
     from .calls import SandboxCall
     from .faults import Fault
+    from .push import Outbox
 
 
 class Incoming(NamedTuple):
@@ -55,10 +56,12 @@ class Service:
         switches: Collection[str],
         clock: Callable[[], float],
         lock: threading.RLock,
+        outbox: Outbox | None = None,
     ) -> None:
         self._seed = seed
         self.switches = switches
-        self.book = OrderBook(authority, clock, lock)
+        self.retry_after: float | None = None
+        self.book = OrderBook(authority, clock, lock, outbox)
         self.log = CallLog(clock, lock)
         self.faults = FaultQueue()
         self._authority = authority
@@ -72,15 +75,19 @@ class Service:
         with self._lock:
             call.order = next(filter(None, map(form.text, IDENTIFIERS)), None)
             fault = None if call.overlapped else self.faults.next()
-            reply = _FAULTY.get(fault) or self._reply(call, incoming, form, fault, vary)
-            if fault == "truncate":
-                reply = replace(reply, cut=0.5, answer=fault)
+            reply = carried(_FAULTY.get(fault) or self._reply(call, incoming, form, fault, vary), vary)
+            if fault in _SPOILT:
+                reply = replace(reply, answer=fault, **_SPOILT[fault])
             call.answer = reply.answer
-        return carried(reply, vary)
+        return reply
+
+    def pause(self, call: SandboxCall, latency: float, jitter: float) -> float:
+        """Return the seconds that a call takes: the latency, and as much of the jitter as the call has drawn."""
+        return latency + jitter * Variations(self._seed, call.number, ()).share("jitter")
 
     def _reply(self, call: SandboxCall, incoming: Incoming, form: Form, fault: Fault | None, vary: Variations) -> Reply:
         if isinstance(fault, int) and fault > 0:
-            return maintenance_page(fault)
+            return maintenance_page(fault, retry_after=self.retry_after)
         try:
             if call.during is not None:
                 raise _overlap(call.during)
@@ -115,3 +122,11 @@ _FAULTY: dict[Fault | None, Reply] = {
     "html": replace(maintenance_page(), answer="html"),
 }
 """The faults that need no look at the request."""
+
+_SPOILT: dict[Fault | None, dict[str, Any]] = {
+    "truncate": {"cut": 0.5},
+    # Without a length the end of the answer could not be told from the cut.
+    "hangup": {"cut": 1.0, "chunked": False},
+    "slow": {"pace": PACE},
+}
+"""What the other ones do to the reply that the request gets."""

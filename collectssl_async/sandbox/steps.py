@@ -71,9 +71,9 @@ PATHS: dict[str, dict[str, Stretch]] = {
 }
 """The steps that each product has to take, in the order in which they are done.
 
-The organisation is validated beside the domains, as in the reference's sample (dcvStatus 0, organizationValidationStatus
-2), for EV part by part; the call back to it, and who signs for it, come when it is known. A CSR is looked at when the
-order is placed.
+The organisation is validated beside the domains, for EV part by part: the reference's sample has dcvStatus 0 and
+organizationValidationStatus 2. The call back to it, and who signs for it, come when it is known. A CSR is looked at
+when the order is placed.
 """
 
 _WAITS_FOR = {

@@ -48,6 +48,33 @@ SWITCHES: dict[str, Switch] = {
     "connection_close": Switch(
         (False, False, False, False, False, False, False, True), "no connection is promised to live on"
     ),
+    # Off unless asked for: the reference promises otherwise, or clients break that read with care.
+    "certificate_form": Switch(
+        ("DER", "PEM", "PEM in base64"),
+        "certificate and caCertificate have been seen to hold PEM, and PEM in base64 once more",
+        default=False,
+    ),
+    "raw_plus": Switch(
+        (False, True), "a plus sign in base64 has been seen unescaped: it reads as a space", default=False
+    ),
+    "letter_case": Switch(
+        ("as documented", "lower", "upper"),
+        "the reference spells one name in two ways: others may change their letters too",
+        default=False,
+    ),
+    "empty_fqdn": Switch((False, True), "the name has been seen to be there and empty", default=False),
+    "byte_order_mark": Switch((False, True), "text that passed through an editor begins with one", default=False),
+    "available_first": Switch(
+        (False, True),
+        "1 is documented for every query: a certificate may be said to be ready before it is",
+        default=False,
+    ),
+    "leaf_among_cas": Switch((False, True), "the leaf has been seen among the CA certificates", default=False),
+    "duplicates": Switch((False, True), "no certificate is promised to come only once", default=False),
+    "no_content_type": Switch((False, True), "a proxy may drop the header: the body tells what it is", default=False),
+    "leaf_place": Switch(
+        (False, True), "the sample has the leaf last, where the order of lines is not promised", default=False
+    ),
 }
 """Every variation by name. Off, each sends its first choice."""
 
@@ -72,6 +99,10 @@ class Variations:
         if not self.pick(switch):
             return {key: place for place, key in enumerate(keys)}
         return {key: self.draw(f"{switch}/{key}") for key in keys}
+
+    def share(self, what: str) -> float:
+        """Return a number from 0 up to 1 that only the seed, the call and `what` decide."""
+        return self.draw(what) / 2**64
 
     def draw(self, what: str) -> int:
         """Return a number that only the seed, the call and `what` decide."""
