@@ -2,6 +2,7 @@
 
 from .certificates import CertificateBundle, WrittenFiles
 from .client import ENDPOINT, CollectSSLClient
+from .credentials import Credentials
 from .errors import (
     APIError,
     AuthenticationError,
@@ -40,7 +41,6 @@ from .models import (
     CertificateState,
     CollectSSLRequest,
     CollectSSLResponse,
-    Credentials,
     DomainValidation,
     OrderRef,
     Period,

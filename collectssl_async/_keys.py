@@ -32,8 +32,9 @@ def load_private_key(given: PrivateKeyTypes | bytes | str, *, what: str = "priva
     try:
         return load_pem_private_key(pem, password=None)
     except Exception:  # noqa: BLE001 - what cryptography raises for a key it cannot use has no common class
+        path = ": hand in the key itself, not the path of its file" if isinstance(given, str) else ""
         instead = (text for sign, text in _INSTEAD_OF_A_KEY if sign in pem)
-        problem = next(instead, "is not a private key in PEM: hand in the key itself, not the path of its file")
+        problem = next(instead, f"is not a private key in PEM{path}")
     # Raised out here, so that no context of the error holds the key.
     raise CertificateError(f"{what} {problem}")
 

@@ -16,7 +16,8 @@ from .errors import API_ERRORS, APIError, CollectSSLError, MalformedResponseErro
 from .wire import decode_error, decode_response
 
 if TYPE_CHECKING:
-    from .models import CollectSSLRequest, CollectSSLResponse, Credentials
+    from .credentials import Credentials
+    from .models import CollectSSLRequest, CollectSSLResponse
 
 _EXCERPT = 200  # characters
 _TOO_MANY_REQUESTS = 429
@@ -55,7 +56,7 @@ def understand(
 def _decode(request: CollectSSLRequest, reply: Reply) -> CollectSSLResponse:
     if 200 <= reply.status_code < 300:  # noqa: PLR2004 - HTTP's success
         return decode_response(request, content_type=reply.content_type, body=reply.body)
-    if error := decode_error(content_type=reply.content_type, body=reply.body):
+    if error := decode_error(body=reply.body):
         raise error
     if reply.status_code == _TOO_MANY_REQUESTS or reply.status_code >= 500:  # noqa: PLR2004 - HTTP's server errors
         raise ServerUnavailableError(

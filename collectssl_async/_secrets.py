@@ -12,7 +12,7 @@ from urllib.parse import quote, quote_plus
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from .models import Credentials
+    from .credentials import Credentials
 
 MASK = "**********"
 

@@ -1,7 +1,7 @@
 """A payload becomes a `CertificateBundle`: the leaf and its proven chain, ready to be looked at and to be deployed.
 
 How the chain is found is `_chain.py`, how files appear whole is `_writing.py`, what passes for a key is `_keys.py`.
-cryptography loads when the first certificate is read, not when this module is imported.
+They load, and cryptography with them, when the first certificate is read, not when this module is imported.
 """
 
 from __future__ import annotations
@@ -12,9 +12,6 @@ from pathlib import Path
 from ssl import DER_cert_to_PEM_cert
 from typing import TYPE_CHECKING
 
-from ._chain import build_chain
-from ._keys import load_private_key, private_key_pem
-from ._writing import read_existing, write_files
 from .errors import CertificateError, KeyMismatchError
 
 if TYPE_CHECKING:
@@ -68,6 +65,8 @@ class CertificateBundle:
         Raises `CertificateError` when there is no leaf, more than one, or one that cannot be read, `ChainError` when
         CAs came and none of them issued the leaf.
         """
+        from ._chain import build_chain
+
         return cls(*build_chain(payload.certificates, payload.leaf))
 
     def __repr__(self) -> str:
@@ -152,6 +151,8 @@ class CertificateBundle:
 
         Raises `CertificateError` for what is no private key; its message holds nothing of it.
         """
+        from ._keys import load_private_key
+
         return self._is_key_of_leaf(load_private_key(private_key))
 
     def write(
@@ -172,6 +173,8 @@ class CertificateBundle:
         in a file's place (the directory itself may be a link), or when the system refuses. A failed check touches
         nothing; a refusal leaves no temporary file.
         """
+        from ._writing import write_files
+
         folder = Path(directory)
         contents: dict[str, bytes | None] = {
             CERTIFICATE_FILE: self.certificate_pem.encode(),
@@ -191,6 +194,8 @@ class CertificateBundle:
         )
 
     def _checked_key(self, private_key: PrivateKeyTypes | bytes | str) -> bytes:
+        from ._keys import load_private_key, private_key_pem
+
         key = load_private_key(private_key)
         if not self._is_key_of_leaf(key):
             raise KeyMismatchError(
@@ -201,6 +206,9 @@ class CertificateBundle:
 
     def _has_its_key(self, path: Path) -> bool:
         """Say whether the key is there; one that is not the certificate's, or that nobody can tell of, is refused."""
+        from ._keys import load_private_key
+        from ._writing import read_existing
+
         pem = read_existing(path)
         if pem is None:
             return False

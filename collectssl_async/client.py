@@ -19,6 +19,7 @@ from ._reply import Reply, understand
 from ._secrets import scrub
 from ._waiting import Wait
 from .certificates import CertificateBundle
+from .credentials import Credentials
 from .errors import (
     AuthenticationError,
     CallTimeoutError,
@@ -31,7 +32,7 @@ from .errors import (
 )
 from .guards import ProcessGuard
 from .guards._runtime import current_loop
-from .models import CollectSSLRequest, Credentials, OrderRef, QueryType, ResponseFormat, ResponseType
+from .models import CollectSSLRequest, OrderRef, QueryType, ResponseFormat, ResponseType
 from .polling import PollPolicy
 from .wire import encode_request
 

@@ -24,11 +24,12 @@ WEIGHTY = ("cryptography", "typer", "rich", "starlette", "uvicorn")
 # package know each other.
 LAYERS = (
     ("errors",),
-    ("models",),
+    ("models", "credentials"),
     ("_armour", "_ber", "_keys", "_secrets", "_writing", "_zip", "parameters", "polling"),
     ("containers", "_fields", "_chain"),
     ("_blocks", "_form"),
     ("_newline",),
+    ("_decoding",),
     ("wire", "certificates"),
     ("guards",),
     ("_reply", "_waiting"),

@@ -219,7 +219,7 @@ def test_other_errors_keep_an_error_item() -> None:
     "body", [b"-14\nAn unknown error occurred!", b"errorCode=-14&errorMessage=x", b"\xef\xbb\xbf-14"]
 )
 def test_an_error_is_found_whatever_the_http_status(body: bytes) -> None:
-    assert type(wire.decode_error(content_type=None, body=body)) is UnknownAPIError
+    assert type(wire.decode_error(body=body)) is UnknownAPIError
 
 
 @pytest.mark.parametrize(
@@ -238,7 +238,7 @@ def test_an_error_is_found_whatever_the_http_status(body: bytes) -> None:
     ],
 )
 def test_anything_else_is_no_error_of_the_api(body: bytes) -> None:
-    assert wire.decode_error(content_type="text/plain", body=body) is None
+    assert wire.decode_error(body=body) is None
 
 
 # --- what is no reply at all ------------------------------------------------------------------------------------------

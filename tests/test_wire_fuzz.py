@@ -142,7 +142,7 @@ def test_any_reply_is_a_response_or_an_error_of_ours(request: CollectSSLRequest,
 @settings(deadline=None, max_examples=150)
 @given(body=st.binary(max_size=300) | forms() | newlines() | binaries())
 def test_looking_for_an_error_never_fails(body: bytes) -> None:
-    wire.decode_error(content_type=None, body=body)
+    wire.decode_error(body=body)
 
 
 @settings(deadline=None, max_examples=150)

@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from ..certificates import CertificateBundle, WrittenFiles
-    from ..models import Credentials, OrderRef
+    from ..credentials import Credentials
+    from ..models import OrderRef
     from ..polling import PollPolicy
 
 CALL_TIMEOUT = 60.0

@@ -15,7 +15,8 @@ import typer
 from pydantic import SecretStr, ValidationError
 
 from ..errors import CertificateError, ConfigurationError
-from ..models import Credentials, OrderRef
+from ..credentials import Credentials
+from ..models import OrderRef
 from .exits import CredentialsError
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import SecretStr
 
-from ..models import Credentials
+from ..credentials import Credentials
 from ..parameters import LOGIN_NAME, LOGIN_PASSWORD
 from .request import refusal
 

@@ -10,10 +10,9 @@ import re
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import unquote_to_bytes
 
+from ..credentials import LOGIN_NAME_MAX, LOGIN_PASSWORD_MAX
 from ..errors import APIError
 from ..models import (
-    LOGIN_NAME_MAX,
-    LOGIN_PASSWORD_MAX,
     ORDER_NUMBER_MAX,
     BehaviourVersion,
     CollectSSLRequest,
