@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 
 from collectssl_async import wire
+from collectssl_async.credentials import Credentials
 from collectssl_async.models import (
     BehaviourVersion,
     CollectSSLRequest,
-    Credentials,
     QueryType,
     ResponseEncoding,
     ResponseFormat,
