@@ -9,7 +9,7 @@ import logging
 import math
 import random
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, Self
 
 import anyio
 
@@ -101,3 +101,27 @@ class Wait:
             logger.warning("order %s: %s; asked again in %.0f s", state.order, problem, self._pause)
         else:
             logger.info("order %s: status %s after %d polls", state.order, state.last_status, state.polls)
+
+
+class Replies:
+    """The iterator that `poll` returns. No generator: one that is left half-way has nothing to clean up."""
+
+    def __init__(self, wait: Wait) -> None:
+        self._wait = wait
+        self._ended = False
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> CollectSSLResponse:
+        while not self._ended:
+            await anyio.sleep_until(self._wait.due)
+            try:
+                update = await self._wait.ask()
+            except CollectSSLError:
+                self._ended = True
+                raise
+            if update.response is not None:
+                self._ended = update.response.payload is not None
+                return update.response
+        raise StopAsyncIteration

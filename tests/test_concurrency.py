@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collectssl_async.sandbox import SandboxServer
 
 CALLERS, LOOPS = 160, ("asyncio", "trio", "asyncio", "asyncio")
-LATENCY, LINGER, GRACE = 0.005, 0.02, 0.06
+LATENCY, LINGER, GRACE = 0.01, 0.01, 0.15
 
 giving_up: ContextVar[anyio.CancelScope | None] = ContextVar("giving_up", default=None)
 

@@ -25,7 +25,7 @@ WEIGHTY = ("cryptography", "typer", "rich", "starlette", "uvicorn")
 LAYERS = (
     ("errors",),
     ("models", "credentials"),
-    ("_armour", "_ber", "_keys", "_secrets", "_writing", "_zip", "parameters", "polling"),
+    ("_armour", "_ber", "_keys", "_requests", "_secrets", "_writing", "_zip", "parameters", "polling"),
     ("containers", "_fields", "_chain"),
     ("_blocks", "_form"),
     ("_newline",),
