@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote_plus
 
-from .models import CollectSSLResponse, DomainValidation
+from .models import CollectSSLResponse, DomainValidation, StepStatus
 from .parameters import REPLY_PARAMETERS, Kind
 
 if TYPE_CHECKING:
@@ -26,6 +26,7 @@ UNNAMED = ""
 """The key in `extra` of what has no name."""
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_STEPS = {str(step.value): step for step in StepStatus}
 # int() takes "1_0" and the digits of every script, and chokes on thousands of them.
 _INTEGER = re.compile(r"\s*(-?[0-9]{1,9})\s*", re.ASCII)
 _CODE_AND_TEXT = re.compile(r"\s*(-[0-9]{1,9})[\s:;,.]+(.*)", re.ASCII | re.DOTALL)
@@ -56,6 +57,11 @@ def read_text(text: str) -> str | None:
 def read_integer(text: str) -> int | None:
     found = _INTEGER.fullmatch(text)
     return int(found[1]) if found else None
+
+
+def read_step(text: str) -> int | None:
+    step = _STEPS.get(text)
+    return read_integer(text) if step is None else step
 
 
 def read_timestamp(text: str) -> datetime | None:
@@ -104,7 +110,7 @@ READERS: dict[Kind, Callable[[str], object]] = {
     Kind.TEXT: read_text,
     Kind.TIMESTAMP: read_timestamp,
     Kind.DAYS: read_integer,
-    Kind.STEP: read_integer,
+    Kind.STEP: read_step,
     Kind.DOMAINS: read_domains,
 }
 """How a value is read, by its kind; None is "cannot be read". Certificates are read elsewhere."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import binascii
 import re
 from functools import lru_cache
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from . import containers
 from ._armour import decode_text
@@ -32,12 +32,8 @@ _LONGEST_NAME = 256
 _ESCAPES = re.compile(rb"((?:%[0-9A-Fa-f]{2})+)")
 
 
-class Parameter(NamedTuple):
-    """One parameter of a reply, decoded. `folded` is the name to compare, `name` the name as sent."""
-
-    folded: str
-    name: str
-    value: str
+Parameter = tuple[str, str, str]
+"""One parameter of a reply, decoded: the name to compare, the name as sent, the value."""
 
 
 def parameters_of(body: bytes, *, after_line_breaks: bool) -> list[Parameter] | None:
@@ -73,8 +69,8 @@ def _parameter(piece: bytes) -> Parameter:
     raw, _, value = piece.partition(b"=")
     folded, name = _name(raw) if len(raw) <= _LONGEST_NAME else _name.__wrapped__(raw)
     if not name:
-        return Parameter(UNNAMED, UNNAMED, _decoded(piece))
-    return Parameter(folded, name, _decoded(value))
+        return UNNAMED, UNNAMED, _decoded(piece)
+    return folded, name, _decoded(value)
 
 
 @lru_cache(maxsize=256)  # every reply repeats the same forty names

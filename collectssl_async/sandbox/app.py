@@ -1,47 +1,31 @@
 """The sandbox as an ASGI app: reads a request, waits as long as the sandbox is told to, sends the reply.
 
-A call is in work from here on to its last byte. An ASGI app can neither cut a connection nor ask whether the caller is
-still there: `server.py`'s connections hand out both in the scope's state; under any other server a cut connection is
-a `ConnectionResetError`.
+A call is in work from here on to its last byte.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING
 
 import anyio
 
 from ..errors import ConfigurationError
+from .delivery import CONNECTION, send_reply
 from .request import BODY_MAX
 from .service import Incoming
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, MutableMapping
-
     from starlette.applications import Starlette
+    from starlette.types import Receive, Scope, Send
 
-    from .page import Server
-    from .replies import Reply
+    from .delivery import Connection
+    from .overview import Server
     from .sandbox import Sandbox
 
-    Scope = MutableMapping[str, Any]
-    Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
-    Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+__all__ = ["CONNECTION", "PATH", "Endpoint", "make_app", "make_plain_app", "missing_extra"]
 
 PATH = "/products/download/CollectSSL"
 """The endpoint's path, on the live service and here."""
-
-CONNECTION = "sandbox_connection"
-"""Where the scope's state has the `Connection`."""
-
-
-class Connection(Protocol):
-    """What a server of ours knows of the connection that a call came on."""
-
-    gone: bool
-
-    def cut(self) -> None:
-        """Close the connection at once."""
 
 
 class Endpoint:
@@ -60,13 +44,9 @@ class Endpoint:
             if incoming is None:
                 return
             if not call.overlapped:
-                await anyio.sleep(self._sandbox.latency)
+                await anyio.sleep(self._sandbox.pause(call))
             reply = service.answer(call, incoming)
-            if reply.hang:
-                await _caller_has_left(receive)
-                return
-            abandoned = connection is not None and connection.gone
-            await _send(reply, connection, receive, send)
+            abandoned = await send_reply(reply, connection, receive, send)
         finally:
             service.log.end(call, abandoned=abandoned, linger=self._sandbox.linger)
 
@@ -87,33 +67,6 @@ async def _read(scope: Scope, receive: Receive) -> Incoming | None:
             return Incoming(scope["scheme"], scope["method"], content_type, whole)
 
 
-async def _send(reply: Reply, connection: Connection | None, receive: Receive, send: Send) -> None:
-    """Send a reply, or as much of it as goes out before the connection is cut."""
-    if reply.cut != 0:
-        headers = [(b"content-type", reply.content_type.encode("latin-1"))]
-        headers += [(name.encode(), value.encode()) for name, value in reply.headers]
-        if not reply.chunked:
-            headers.append((b"content-length", str(len(reply.body)).encode()))
-        if reply.close:
-            headers.append((b"connection", b"close"))
-        await send({"type": "http.response.start", "status": reply.status, "headers": headers})
-        end = len(reply.body) if reply.cut is None else int(len(reply.body) * reply.cut)
-        middle = end // 2 if reply.chunked else 0
-        if middle:
-            await send({"type": "http.response.body", "body": reply.body[:middle], "more_body": True})
-        await send({"type": "http.response.body", "body": reply.body[middle:end], "more_body": reply.cut is not None})
-    if reply.cut is not None:
-        if connection is None:
-            raise ConnectionResetError("the sandbox cut the connection, as it was told to")
-        connection.cut()
-        await _caller_has_left(receive)  # a server complains of an app that returns without a whole reply
-
-
-async def _caller_has_left(receive: Receive) -> None:
-    while (await receive())["type"] != "http.disconnect":
-        pass
-
-
 def make_app(sandbox: Sandbox) -> Starlette:
     """Return the sandbox's ASGI app. Raises `ConfigurationError` where the extra is not installed."""
     try:
@@ -130,9 +83,8 @@ def make_plain_app(sandbox: Sandbox, server: Server, *, any_host: bool) -> Starl
     from starlette.routing import Mount, Route
 
     from .management import make_management
-    from .page import page_routes
 
-    management = make_management(sandbox, page_routes(sandbox, server), any_host=any_host)
+    management = make_management(sandbox, server, any_host=any_host)
     return Starlette(routes=[Route(PATH, Endpoint(sandbox)), Mount("/", management)])
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from http.client import responses
 from itertools import groupby
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from ..errors import API_ERRORS
 from ..models import StatusCode, StepStatus
@@ -19,6 +19,7 @@ from .variations import STRICT, SWITCHES
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from contextlib import AbstractContextManager
+    from pathlib import Path
 
     from .calls import SandboxCall
     from .faults import Fault
@@ -39,6 +40,18 @@ _STATUS_TEXTS = {
     StatusCode.AVAILABLE: "issued, not asked for",
     StatusCode.ATTACHED: "certificate sent",
 }
+
+
+class Server(Protocol):
+    """What is shown of the server."""
+
+    @property
+    def endpoint(self) -> str:
+        """The URL to call."""
+
+    @property
+    def ca_file(self) -> Path:
+        """The root to trust."""
 
 
 class Insides(NamedTuple):
@@ -115,7 +128,9 @@ def settings(sandbox: Sandbox) -> dict[str, Any]:
     switches = set(sandbox.switches)
     return {
         "latency": sandbox.latency,
+        "jitter": sandbox.jitter,
         "linger": sandbox.linger,
+        "retry_after": sandbox.retry_after,
         "strict": switches == STRICT,
         "switches": [name for name in SWITCHES if name in switches],
         "locked": sandbox.locked,
@@ -130,8 +145,9 @@ def armed_faults(sandbox: Sandbox) -> list[dict[str, Any]]:
         return [{"kind": kind, "times": sum(1 for _ in row)} for kind, row in groupby(inside.faults)]
 
 
-def whole_state(sandbox: Sandbox) -> dict[str, Any]:
-    """Return all that moves on the page, as of one moment of the sandbox's clock."""
+def whole_state(sandbox: Sandbox, server: Server) -> dict[str, Any]:
+    """Return all that the page shows, as of one moment of the sandbox's clock."""
+    credentials = sandbox.credentials
     inside = Insides.of(sandbox)
     with inside.lock:
         now = inside.clock()
@@ -139,9 +155,16 @@ def whole_state(sandbox: Sandbox) -> dict[str, Any]:
         answered = [call for call in inside.calls[-CALLS_SHOWN:] if call.answer is not None or call.end is not None]
         return {
             "now": now,
+            "server": {
+                "endpoint": server.endpoint,
+                "ca_file": str(server.ca_file),
+                "login_name": credentials.login_name,
+                "login_password": credentials.login_password.get_secret_value(),
+            },
             "overlaps": sandbox.overlaps,
             "settings": settings(sandbox),
             "faults": armed_faults(sandbox),
+            "fault_names": list(FAULTS),
             "orders": order_views(sandbox, ORDERS_SHOWN),
             "orders_placed": len(inside.orders),
             "calls": [call_view(call) for call in recent],

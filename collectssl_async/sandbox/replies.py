@@ -44,7 +44,7 @@ _ARMOUR = {
 _BASE64_WIDTH = 64
 _BASE64_PARAMETERS = ("certificate", "caCertificate", *(name for name, _ in PACKERS.values()))
 _SPELLINGS: dict[str, Callable[[str], str]] = {"as documented": str, "lower": str.lower, "upper": str.upper}
-_ESCAPE = re.compile("%[0-9A-F]{2}")
+_RESERVED = re.compile("[^A-Za-z0-9_.~-]", re.ASCII)
 _PAGE = "<html><head><title>Scheduled maintenance</title></head><body><h1>Back soon</h1></body></html>\n"
 
 
@@ -84,11 +84,12 @@ def url_encoded(pairs: Pairs, vary: Variations) -> Reply:
 
 
 def _quoted(name: str, value: str, vary: Variations) -> str:
-    safe = "+" if name in _BASE64_PARAMETERS and vary.pick("raw_plus") else ""
-    text = quote(value, safe=safe, encoding=ENCODING)
-    if vary.pick("percent_case"):
-        text = _ESCAPE.sub(lambda escape: escape[0].lower(), text)
-    return text.replace("%20", vary.pick("space"))
+    hexadecimal = "%{:02x}" if vary.pick("percent_case") else "%{:02X}"
+    kept = {" ": vary.pick("space")}
+    if name in _BASE64_PARAMETERS and vary.pick("raw_plus"):
+        kept["+"] = "+"
+    # urllib's quote looks at every character, and a certificate has thousands.
+    return _RESERVED.sub(lambda found: kept.get(found[0]) or hexadecimal.format(found[0].encode(ENCODING)[0]), value)
 
 
 def newline_delimited(lines: Iterable[str], vary: Variations) -> Reply:
@@ -288,7 +289,7 @@ def _placed(sent: list[x509.Certificate], leaf: x509.Certificate | None, vary: V
     placed += _repeated(placed, vary)
     if leaf is not None and leaf in sent:
         elsewhere = bool(placed) and vary.pick("leaf_place")
-        placed.insert(vary.draw("leaf_place") % len(placed) if elsewhere else len(placed), leaf)
+        placed.insert(vary.draw("leaf_place/where") % len(placed) if elsewhere else len(placed), leaf)
     return placed
 
 

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from cryptography import x509
     from starlette.applications import Starlette
 
-    from ..models import Credentials
+    from ..credentials import Credentials
     from .calls import SandboxCall
     from .faults import Fault
     from .orders import SandboxOrder

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import urlencode
 
 import httpx
@@ -14,22 +14,26 @@ from collectssl_async import (
     CertificateBundle,
     CollectSSLClient,
     CollectSSLRequest,
-    DomainValidation,
     InvalidArgumentError,
+    QueryType,
     ResponseEncoding,
     ResponseFormat,
     ResponseType,
     StatusCode,
-    StepStatus,
-    ValidationSteps,
 )
 from collectssl_async.sandbox import Sandbox
-from collectssl_async.sandbox.request import FORM_TYPE
+from collectssl_async.sandbox.replies import carried, error_reply, order_reply
+from collectssl_async.sandbox.request import FORM_TYPE, refusal
 from collectssl_async.sandbox.service import Incoming
+from collectssl_async.sandbox.variations import STRICT, SWITCHES, Variations
 from collectssl_async.wire import decode_response, encode_request
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from collectssl_async import CollectSSLResponse
+    from collectssl_async.sandbox import SandboxOrder
+    from collectssl_async.sandbox.orders import OrderView
 
 SEEDS = range(200)
 ALL: dict[str, Any] = {
@@ -57,62 +61,156 @@ def offline() -> Sandbox:
     return Sandbox()
 
 
-@pytest.mark.parametrize("form", ResponseFormat)
-def test_a_processed_order_is_read_whatever_varies(offline: Sandbox, form: ResponseFormat) -> None:
+def view_of(order: SandboxOrder) -> OrderView:
+    return order.poll(order.newest)
+
+
+@pytest.fixture(scope="module")
+def processed(offline: Sandbox) -> OrderView:
+    order = offline.place_order("a.example", names=["b.example"], product="ev", issue_after=None)
+    order.step("dcv", 2)
+    return view_of(order)
+
+
+@pytest.fixture(scope="module")
+def issued(offline: Sandbox) -> OrderView:
+    return view_of(offline.place_order("a.example", names=["b.example"], product="ev"))
+
+
+class Watched(Variations):
+    """Choices that know whether anything else was drawn for the reply."""
+
+    more = False
+
+    def draw(self, what: str) -> int:
+        self.more = self.more or what not in SWITCHES
+        return super().draw(what)
+
+
+class Understood(NamedTuple):
+    response: CollectSSLResponse
+    meaning: dict[str, Any]
+
+
+class Reader:
+    """Reads what the sandbox writes about one order.
+
+    Where the choices of its switches are all that a reply depends on, each set of choices is read once.
+    """
+
+    def __init__(self, sandbox: Sandbox, view: OrderView, switches: Collection[str], **fields: Any) -> None:
+        self._cas = sandbox.authority.chain
+        self._view = view
+        self._switches = switches
+        self._request = CollectSSLRequest(order_number="1", **fields)
+        self._read: dict[tuple[Any, ...], Understood] = {}
+
+    def read(self, seed: int) -> Understood:
+        vary = Watched(seed, 1, self._switches)
+        choices = tuple(map(vary.pick, self._switches))
+        if choices in self._read:
+            return self._read[choices]
+        reply = carried(order_reply(self._request, self._view, self._cas, vary), vary)
+        response = decode_response(self._request, content_type=reply.content_type or None, body=reply.body)
+        found = Understood(response, meaning(response))
+        if not vary.more:
+            self._read[choices] = found
+        return found
+
+
+def meaning(found: CollectSSLResponse) -> dict[str, Any]:
+    """What a reply says, without what may differ: how certificates are packed, and in which order they come."""
+    payload = found.payload
+    return {
+        **found.model_dump(exclude={"payload", "extra", "certificate_status"}),
+        "certificate_status": (found.certificate_status or "").removesuffix(" (Full)"),
+        "extra": {name: texts for name, texts in found.extra.items() if name.lower() != "sandboxreference"},
+        "certificates": None if payload is None else frozenset(payload.certificates),
+        "leaf": None if payload is None else payload.leaf,
+    }
+
+
+def check_all_seeds(sandbox: Sandbox, view: OrderView, switches: Collection[str], **fields: Any) -> None:
+    """Read the reply that every seed gives, and compare what it says with what the plain reply says."""
+    plain = Reader(sandbox, view, (), **fields).read(0).meaning
+    reader = Reader(sandbox, view, switches, **fields)
+    waiting = {**plain, "status": StatusCode.AVAILABLE, "certificates": None, "leaf": None}
     for seed in SEEDS:
-        offline.reset(seed)
-        order = offline.place_order("a.example", names=["b.example"], product="ev", issue_after=None)
-        order.step("dcv", 2)
-        found = collect(offline, order_number=order.order_number, query_type=0, response_format=form, **ALL)
-        domains = tuple(DomainValidation(domain=name, status="NOTVALIDATED") for name in order.names)
-        assert (found.status, found.fqdn) == (StatusCode.PROCESSING, "a.example")
-        assert (found.mdc_domain_details, found.mdc_domain_details2) == (domains, domains)
-        assert found.certificate_state == "Awaiting Validation"
-        assert found.caa_state == "Awaiting Completion"
-        assert found.steps is not None
-        assert (found.steps.csr, found.steps.dcv) == (StepStatus.COMPLETED, StepStatus.IN_PROGRESS)
-        assert all(getattr(found.steps, name) is not None for name in ValidationSteps.model_fields)
+        found = reader.read(seed).meaning
+        wanted = plain
+        if found["status"] is not plain["status"] and "available_first" in switches:
+            wanted = waiting
+        for name, switch in (("fqdn", "empty_fqdn"), ("validation_status", "validation_status_missing")):
+            if found[name] is None and switch in switches:
+                wanted = {**wanted, name: None}
+        assert found == wanted
 
 
+SWITCH_SETS = {**{name: {name} for name in SWITCHES}, "strict": STRICT, "everything": set(SWITCHES)}
+TEXTS = [
+    *({"query_type": 1, "response_type": kind} for kind in ResponseType),
+    *({"query_type": query_type} for query_type in (0, 2, 3)),
+]
+
+
+@pytest.mark.parametrize("switches", SWITCH_SETS)
 @pytest.mark.parametrize("form", ResponseFormat)
-@pytest.mark.parametrize("kind", ResponseType)
-def test_certificates_are_read_whatever_varies(offline: Sandbox, form: ResponseFormat, kind: ResponseType) -> None:
-    for seed in SEEDS:
-        offline.reset(seed)
-        order = offline.place_order("a.example")
-        found = collect(
-            offline, order_number=order.order_number, query_type=1, response_type=kind, response_format=form, **ALL
-        )
-        assert found.status is StatusCode.ATTACHED
-        assert found.validity is not None
-        assert f"{found.validity.start:%H:%M:%S} {found.validity.end:%H:%M:%S}" == "00:00:00 23:59:59"
-        assert found.payload is not None
-        assert len(found.payload.certificates) == 4
+def test_a_processed_order_is_read_whatever_varies(
+    offline: Sandbox, processed: OrderView, form: ResponseFormat, switches: str
+) -> None:
+    check_all_seeds(offline, processed, SWITCH_SETS[switches], query_type=0, response_format=form, **ALL)
 
 
+@pytest.mark.parametrize("switches", SWITCH_SETS)
+@pytest.mark.parametrize("form", ResponseFormat)
+def test_an_issued_order_is_read_whatever_varies(
+    offline: Sandbox, issued: OrderView, form: ResponseFormat, switches: str
+) -> None:
+    for fields in TEXTS:
+        check_all_seeds(offline, issued, SWITCH_SETS[switches], response_format=form, **fields, **ALL)
+
+
+@pytest.mark.parametrize("switches", SWITCH_SETS)
 @pytest.mark.parametrize("kind", [ResponseType.ZIP, ResponseType.PKCS7])
-def test_binary_replies_are_read_whatever_varies(offline: Sandbox, kind: ResponseType) -> None:
+def test_binary_replies_are_read_whatever_varies(
+    offline: Sandbox, issued: OrderView, kind: ResponseType, switches: str
+) -> None:
+    fields = {"query_type": 1, "response_type": kind, "response_encoding": ResponseEncoding.BINARY}
+    reader = Reader(offline, issued, SWITCH_SETS[switches], **fields)
     for seed in SEEDS:
-        offline.reset(seed)
-        order = offline.place_order("a.example")
-        found = collect(
-            offline,
-            order_number=order.order_number,
-            query_type=1,
-            response_type=kind,
-            response_encoding=ResponseEncoding.BINARY,
-        )
-        assert found.payload is not None
-        assert len(found.payload.certificates) == 4
+        found = reader.read(seed).response
+        if found.status is StatusCode.AVAILABLE:
+            assert "available_first" in SWITCH_SETS[switches]
+        else:
+            assert found.payload is not None
+            assert len(set(found.payload.certificates)) == 4
 
 
+@pytest.mark.parametrize("switches", SWITCH_SETS)
 @pytest.mark.parametrize("form", ResponseFormat)
-def test_errors_are_read_whatever_varies(offline: Sandbox, form: ResponseFormat) -> None:
+def test_errors_are_read_whatever_varies(form: ResponseFormat, switches: str) -> None:
+    request = CollectSSLRequest(order_number="1", query_type=QueryType.STATUS_ONLY, response_format=form)
     for seed in SEEDS:
-        offline.reset(seed)
-        with pytest.raises(InvalidArgumentError) as refused:
-            collect(offline, order_number="nothing", query_type=0, response_format=form)
+        vary = Variations(seed, 1, SWITCH_SETS[switches])
+        reply = carried(error_reply(refusal(-4, "orderNumber"), form, vary), vary)
+        with pytest.raises(InvalidArgumentError, match="'orderNumber' argument is invalid!") as refused:
+            decode_response(request, content_type=reply.content_type or None, body=reply.body)
         assert refused.value.item == "orderNumber"
+
+
+@pytest.mark.parametrize("kind", ResponseType)
+@pytest.mark.parametrize("form", ResponseFormat)
+def test_a_whole_collection_is_right_with_every_switch_on(
+    offline: Sandbox, issued: OrderView, form: ResponseFormat, kind: ResponseType
+) -> None:
+    everything = SWITCHES.keys() - {"available_first"}
+    reader = Reader(offline, issued, everything, query_type=1, response_type=kind, response_format=form)
+    chain = (offline.authority.issuing_ca, offline.authority.cross_signed_root, offline.authority.old_root)
+    for seed in SEEDS[:40]:
+        payload = reader.read(seed).response.payload
+        assert payload is not None
+        bundle = CertificateBundle.from_payload(payload)
+        assert (bundle.certificate, bundle.chain) == (issued.certificate, chain)
 
 
 @pytest.mark.parametrize("kind", ResponseType)

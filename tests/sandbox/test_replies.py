@@ -58,7 +58,7 @@ def test_a_processed_order_s_parameters(caller: Caller, sandbox: Sandbox) -> Non
         "csrStatus": "1",
         "dcvStatus": "0",
         "ovCallbackStatus": "0",
-        "organizationValidationStatus": "0",
+        "organizationValidationStatus": "2",
         "freeDVUPStatus": "-1",
         "evClickThroughStatus": "-1",
         "brandValStatus": "-1",

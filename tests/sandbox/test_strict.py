@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import io
 import re
 import zipfile
@@ -37,6 +38,10 @@ def members(reply: httpx.Response) -> list[bytes]:
         return [opened.read(name) for name in opened.namelist() if not name.endswith(".txt") or "/" in name]
 
 
+def pem_subjects(reply: httpx.Response) -> list[str]:
+    return [each.subject.rfc4514_string() for each in x509.load_pem_x509_certificates(reply.content)]
+
+
 URL: dict[str, str | int] = {"responseFormat": 1, **EVERYTHING}
 NEWLINE: dict[str, str | int] = {"responseFormat": 0, **EVERYTHING}
 CHAIN: dict[str, str | int] = {"queryType": 1, "responseFormat": 1}
@@ -66,6 +71,16 @@ SEEN: dict[str, tuple[dict[str, str | int], Callable[[httpx.Response], object]]]
     "error_format": (ERROR, lambda reply: reply.headers["content-type"]),
     "chunked": (URL, lambda reply: "content-length" in reply.headers),
     "connection_close": (URL, lambda reply: reply.headers.get("connection")),
+    "certificate_form": (CHAIN, lambda reply: b64_values(reply)[-1][:2] if "BEGIN" not in reply.text else "PEM"),
+    "raw_plus": (CHAIN, lambda reply: "+" in reply.text),
+    "letter_case": (URL, lambda reply: re.findall("errorcode", reply.text, re.IGNORECASE)),
+    "empty_fqdn": (URL, lambda reply: "fqdn" in parse_qs(reply.text)),
+    "byte_order_mark": (NEWLINE, lambda reply: reply.content.startswith(codecs.BOM_UTF8)),
+    "available_first": (CHAIN, lambda reply: parse_qs(reply.text)["errorCode"]),
+    "leaf_among_cas": (CHAIN, lambda reply: b64_values(reply)[-1] in b64_values(reply)[:-1]),
+    "duplicates": (PEM, lambda reply: reply.text.count("BEGIN")),
+    "no_content_type": (URL, lambda reply: "content-type" in reply.headers),
+    "leaf_place": (PEM, lambda reply: pem_subjects(reply)[-1]),
 }
 """What to ask for to see each switch, and what to look at."""
 
@@ -101,6 +116,54 @@ def test_a_switch_alone_makes_the_difference_that_it_names(caller: Caller, sandb
 def test_nothing_varies_without_strict(caller: Caller, switch: str) -> None:
     parameters, look = SEEN[switch]
     assert len({str(look(ask(caller, parameters))) for _ in range(12)}) == 1
+
+
+OFF = {
+    "certificate_form",
+    "raw_plus",
+    "letter_case",
+    "empty_fqdn",
+    "byte_order_mark",
+    "available_first",
+    "leaf_among_cas",
+    "duplicates",
+    "no_content_type",
+    "leaf_place",
+}
+ON = {
+    "parameter_order",
+    "ca_order",
+    "pem_width",
+    "base64_line_breaks",
+    "line_ending",
+    "trailing_newline",
+    "unknown_parameter",
+    "callback_spelling",
+    "percent_case",
+    "space",
+    "charset",
+    "full_qualifier",
+    "validation_status_missing",
+    "domains_encoded_twice",
+    "zip_names",
+    "zip_der",
+    "zip_line_ending",
+    "zip_readme",
+    "error_format",
+    "chunked",
+    "connection_close",
+}
+
+
+def test_what_careful_clients_may_break_on_is_off() -> None:
+    assert (SWITCHES.keys() - STRICT, set(STRICT)) == (OFF, ON)
+
+
+def test_what_is_off_can_be_turned_on_until_the_next_reset(sandbox: Sandbox) -> None:
+    sandbox.switches = SWITCHES.keys()
+    everything = set(sandbox.switches)
+    sandbox.reset()
+    assert (everything, set(sandbox.switches)) == (set(SWITCHES), set())
 
 
 def test_strict_is_the_default_and_turns_on_what_the_table_says() -> None:
@@ -143,7 +206,7 @@ def test_a_sandbox_without_a_seed_draws_one_and_names_it() -> None:
 
 def test_a_new_switch_shifts_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
     names = list(SWITCHES)
-    before = [Variations(1, call, STRICT).pick(name) for call in range(20) for name in names]
+    before = [Variations(1, call, SWITCHES).pick(name) for call in range(20) for name in names]
     extended = {"new_one": variations.Switch((False, True), "it is new"), **SWITCHES}
     monkeypatch.setattr(variations, "SWITCHES", extended)
     chosen = [Variations(1, call, extended.keys()) for call in range(20)]
