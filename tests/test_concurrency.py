@@ -38,7 +38,7 @@ def impatient(http_client: httpx.AsyncClient) -> httpx.AsyncClient:
 
         return build(*args, extensions={"trace": tracing}, **kwargs)
 
-    http_client.build_request = building  # type: ignore[method-assign]  # what it sends stays the same
+    http_client.build_request = building  # type: ignore[assignment, method-assign]  # what it sends stays the same
     return http_client
 
 

@@ -7,6 +7,7 @@ import itertools
 import os
 import resource
 import stat
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 from unittest.mock import Mock
@@ -181,29 +182,34 @@ def test_directory_that_the_system_does_not_take_is_refused(directory: str) -> N
 # --- the system refuses -----------------------------------------------------------------------------------------------
 
 
-@pytest.fixture
+@contextmanager
 def no_room() -> Iterator[None]:
-    """No file may grow, as on a full disk. Python ignores SIGXFSZ, so that writing fails and nothing is killed."""
+    """No file may grow, as on a full disk. Python ignores SIGXFSZ, so that writing fails and nothing is killed.
+
+    For a moment only: what pytest writes to may be a file, too.
+    """
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (0, hard))
-    yield
-    resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
-def test_write_without_room_touches_nothing(deployed: Path, request: pytest.FixtureRequest) -> None:
+def test_write_without_room_touches_nothing(deployed: Path) -> None:
     (deployed / "privkey.pem").chmod(0o644)
     before = state(deployed)
-    request.getfixturevalue("no_room")
-    said = str(refusal(RENEWED, deployed, NEXT.key))
+    with no_room():
+        said = str(refusal(RENEWED, deployed, NEXT.key))
     assert (
         said == f"'{deployed}/privkey.pem' cannot be written: File too large: raise the limit on file sizes (ulimit -f)"
     )
     assert state(deployed) == before
 
 
-@pytest.mark.usefixtures("no_room")
 def test_write_without_room_leaves_no_new_directory(tmp_path: Path) -> None:
-    refusal(BUNDLE, tmp_path / "outer" / "inner", KEY)
+    with no_room():
+        refusal(BUNDLE, tmp_path / "outer" / "inner", KEY)
     assert state(tmp_path) == {}
 
 

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 import typer
 from pydantic import SecretStr, ValidationError
 
-from ..errors import CertificateError, ConfigurationError
 from ..credentials import Credentials
+from ..errors import CertificateError, ConfigurationError
 from ..models import OrderRef
 from .exits import CredentialsError
 
