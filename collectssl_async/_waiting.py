@@ -113,6 +113,10 @@ class Replies:
     def __aiter__(self) -> Self:
         return self
 
+    async def aclose(self) -> None:
+        """End the iteration, as `contextlib.aclosing` does on leaving."""
+        self._ended = True
+
     async def __anext__(self) -> CollectSSLResponse:
         while not self._ended:
             await anyio.sleep_until(self._wait.due)

@@ -38,7 +38,7 @@ from .polling import PollPolicy
 from .wire import encode_request
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable
+    from collections.abc import Awaitable, Callable
     from types import TracebackType
 
     import httpx2
@@ -178,7 +178,7 @@ class CollectSSLClient:
 
     def poll(
         self, order: OrderRef | str, *, policy: PollPolicy | None = None, state: PollState | None = None
-    ) -> AsyncIterator[CollectSSLResponse]:
+    ) -> Replies:
         """Iterate over the replies as they come: 0, 0, 1, 2. The one that carries the certificate is the last.
 
         Failures are waited out as `PollPolicy` says, and are not shown. Raises what ends the wait, and `ValueError` for

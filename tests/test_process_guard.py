@@ -15,7 +15,7 @@ import anyio.lowlevel
 import pytest
 import trio
 
-from collectssl_async import ConfigurationError, GuardLostError, GuardTimeoutError, ProcessGuard
+from collectssl_async import ConfigurationError, Guard, GuardLostError, GuardTimeoutError, Hold, ProcessGuard
 from collectssl_async.guards import process
 from collectssl_async.guards._protocol import normalise_resource
 
@@ -564,6 +564,11 @@ async def test_a_turn_that_comes_in_time_is_no_time_out(url: str) -> None:
     async with ProcessGuard(acquire_timeout=5).hold(url) as hold:
         hold.check()
         hold.finished()
+
+
+async def test_it_is_a_guard(url: str) -> None:
+    assert isinstance(ProcessGuard(), Guard)
+    assert isinstance(ProcessGuard().hold(url), Hold)
 
 
 async def test_check_holds_inside_the_turn_alone(url: str) -> None:

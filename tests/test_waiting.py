@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import json
 import math
@@ -557,6 +558,14 @@ async def test_poll_raises_what_ends_the_wait_and_is_over_then() -> None:
         await anext(replies)
     with pytest.raises(StopAsyncIteration):
         await anext(replies)
+    assert len(service.times) == 1
+
+
+async def test_an_iteration_that_is_closed_asks_no_more() -> None:
+    service = Service(status(0))
+    async with contextlib.aclosing(service.client().poll("1")) as replies:
+        await anext(replies)
+    assert [reply async for reply in replies] == []
     assert len(service.times) == 1
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from functools import lru_cache
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 from urllib.parse import urlsplit
 
 from ..errors import ConfigurationError
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 _DEFAULT_PORTS = {"https": 443, "http": 80}
 
 
+@runtime_checkable
 class Hold(Protocol):
     """One caller's turn. Left without `finished()`, the call counts as abandoned: the service may still be at work."""
 
@@ -25,6 +26,7 @@ class Hold(Protocol):
         """Say that the service is done with the call, or that no call was made."""
 
 
+@runtime_checkable
 class Guard(Protocol):
     """Keeps calls to one resource apart. Not re-entrant: a holder that asks for the same resource waits for itself."""
 
