@@ -3,17 +3,32 @@
 from __future__ import annotations
 
 from functools import lru_cache
+from typing import TYPE_CHECKING
 
-from .models import CollectSSLRequest, OrderRef, QueryType, ResponseFormat, ResponseType
+from .models import CollectSSLRequest, QueryType, ResponseFormat, ResponseType
+
+if TYPE_CHECKING:
+    from .models import OrderRef
+
+_remembered = lru_cache(maxsize=128)  # a wait asks for the same order over and over
 
 
-@lru_cache(maxsize=128)  # a wait asks for the same order over and over
 def status_request(order: OrderRef) -> CollectSSLRequest:
     """Return the request for all that the API tells of an order, without its certificate."""
+    return _status_request(order.order_number, order.certificate_id, order.base_order_number)
+
+
+def certificate_request(order: OrderRef) -> CollectSSLRequest:
+    """Return the request for the certificate and its chain, each certificate by itself and the leaf by its name."""
+    return _certificate_request(order.order_number, order.certificate_id, order.base_order_number)
+
+
+@_remembered
+def _status_request(number: str | None, certificate_id: int | None, base_number: int | None) -> CollectSSLRequest:
     return CollectSSLRequest(
-        order_number=order.order_number,
-        certificate_id=order.certificate_id,
-        base_order_number=order.base_order_number,
+        order_number=number,
+        certificate_id=certificate_id,
+        base_order_number=base_number,
         query_type=QueryType.STATUS_ONLY,
         response_format=ResponseFormat.URL_ENCODED,
         show_validity_period=True,
@@ -25,13 +40,12 @@ def status_request(order: OrderRef) -> CollectSSLRequest:
     )
 
 
-@lru_cache(maxsize=128)
-def certificate_request(order: OrderRef) -> CollectSSLRequest:
-    """Return the request for the certificate and its chain, each certificate by itself and the leaf by its name."""
+@_remembered
+def _certificate_request(number: str | None, certificate_id: int | None, base_number: int | None) -> CollectSSLRequest:
     return CollectSSLRequest(
-        order_number=order.order_number,
-        certificate_id=order.certificate_id,
-        base_order_number=order.base_order_number,
+        order_number=number,
+        certificate_id=certificate_id,
+        base_order_number=base_number,
         query_type=QueryType.CERTIFICATE_AND_CHAIN,
         response_type=ResponseType.INDIVIDUAL,
         response_format=ResponseFormat.URL_ENCODED,

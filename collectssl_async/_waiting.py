@@ -28,6 +28,7 @@ class Ask(Protocol):
 
     async def __call__(self, order: OrderRef, *, collect: bool) -> CollectSSLResponse:
         """Return the reply; raises `CollectSSLError`."""
+        ...
 
 
 class Wait:

@@ -397,10 +397,11 @@ def _checked_endpoint(endpoint: str) -> str:
     try:
         parts = urlsplit(endpoint)
         whole = parts.scheme.lower() == "https" and bool(parts.hostname) and (parts.port is None or parts.port > 0)
+        has_login = parts.username is not None or parts.password is not None
     except ValueError:
-        whole = False
+        whole = has_login = False
+    if has_login:
+        raise ConfigurationError("endpoint must not hold a user name or password: they belong into Credentials")
     if not whole:
         raise ConfigurationError(f"endpoint must be an https URL such as {ENDPOINT}, not {endpoint!r}")
-    if parts.username is not None or parts.password is not None:
-        raise ConfigurationError("endpoint must not hold a user name or password: they belong into Credentials")
     return endpoint

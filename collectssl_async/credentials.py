@@ -17,13 +17,13 @@ LOGIN_NAME_MAX = 64
 LOGIN_PASSWORD_MAX = 128
 
 
-class Credentials(BaseModel):
+class Credentials(BaseModel, frozen=True):
     """The account's user name (up to 64 characters) and password (up to 128), both case sensitive.
 
     Raises `ConfigurationError`, never pydantic's `ValidationError`, which would keep the password. Cannot be pickled.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
 
     login_name: str
     login_password: SecretStr
@@ -89,13 +89,9 @@ def _text_problem(field: str, value: object, longest: int) -> str | None:
 def _password_from(file: str) -> SecretStr:
     """Read a password file. Errors are raised outside `except`: a UnicodeDecodeError keeps the bytes it chokes on."""
     try:
-        data = Path(file).read_bytes()
-        return SecretStr(data.decode().removesuffix("\n").removesuffix("\r"))
+        return SecretStr(Path(file).read_bytes().decode().removesuffix("\n").removesuffix("\r"))
     except OSError as error:
         problem = error.strerror or type(error).__name__
     except UnicodeDecodeError:
         problem = "it is not UTF-8 text"
-        del data
-    except ValueError:
-        problem = "the path is invalid"
     raise ConfigurationError(f"COLLECTSSL_LOGIN_PASSWORD_FILE cannot be read, {file!r}: {problem}")

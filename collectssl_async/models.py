@@ -142,10 +142,10 @@ _CertificateID = Annotated[int, Field(ge=0, lt=10**CERTIFICATE_ID_DIGITS)]
 _BaseOrderNumber = Annotated[int, Field(ge=0, lt=10**ORDER_NUMBER_MAX)]
 
 
-class _Identified(BaseModel):
+class _Identified(BaseModel, frozen=True):
     """The three ways to name an order. Changelog v1.16: at least one must be sent; more than one is legal."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(extra="forbid")
 
     order_number: _OrderNumber | None = None
     certificate_id: _CertificateID | None = None
@@ -158,7 +158,7 @@ class _Identified(BaseModel):
         return self
 
 
-class OrderRef(_Identified):
+class OrderRef(_Identified, frozen=True):
     """Which order is meant: by order number, certificate ID or base order number, at least one of them."""
 
     @classmethod
@@ -176,7 +176,7 @@ class OrderRef(_Identified):
         return " ".join([self.order_number, *named] if self.order_number is not None else named)
 
 
-class CollectSSLRequest(_Identified):
+class CollectSSLRequest(_Identified, frozen=True):
     """One call, as the reference's "Request parameters" has it. Only what is set is sent, a flag only when True.
 
     What the reference forbids is refused here, before any call, with pydantic's `ValidationError`.
@@ -216,20 +216,20 @@ class CollectSSLRequest(_Identified):
 # --- what is answered -------------------------------------------------------------------------------------------------
 
 
-class Period(BaseModel):
+class Period(BaseModel, frozen=True):
     """A stretch of time: aware UTC datetimes and whole days, each None where the reply does not say."""
 
-    model_config = ConfigDict(defer_build=True, frozen=True)
+    model_config = ConfigDict(defer_build=True)
 
     start: datetime | None = None
     end: datetime | None = None
     days: int | None = None
 
 
-class DomainValidation(BaseModel):
+class DomainValidation(BaseModel, frozen=True):
     """One domain of a multi-domain certificate and its DCV status, verbatim."""
 
-    model_config = ConfigDict(defer_build=True, frozen=True)
+    model_config = ConfigDict(defer_build=True)
 
     domain: str
     status: str
@@ -238,13 +238,13 @@ class DomainValidation(BaseModel):
 Step = Annotated[StepStatus | int | None, Field(union_mode="left_to_right")]  # else a bare int comes out
 
 
-class ValidationSteps(BaseModel):
+class ValidationSteps(BaseModel, frozen=True):
     """How far each validation step is: a `StepStatus`, a number nobody documented, or None where it was not sent.
 
     Reference: "Response parameters".
     """
 
-    model_config = ConfigDict(defer_build=True, frozen=True)
+    model_config = ConfigDict(defer_build=True)
 
     csr: Step = None
     dcv: Step = None
@@ -262,14 +262,14 @@ class ValidationSteps(BaseModel):
     enterprise_authentication: Step = None
 
 
-class CertificatePayload(BaseModel):
+class CertificatePayload(BaseModel, frozen=True):
     """The certificates of a reply as received.
 
     `data` is the container (ZIP, PKCS#7 or Netscape sequence; None where certificates came one by one), `certificates`
     are DER in the order received, `leaf` is the end-entity one where the reply said which it is.
     """
 
-    model_config = ConfigDict(defer_build=True, frozen=True, ser_json_bytes="base64", val_json_bytes="base64")
+    model_config = ConfigDict(defer_build=True, ser_json_bytes="base64", val_json_bytes="base64")
 
     response_type: ResponseType
     data: bytes | None = None
@@ -277,14 +277,14 @@ class CertificatePayload(BaseModel):
     leaf: bytes | None = None
 
 
-class CollectSSLResponse(BaseModel):
+class CollectSSLResponse(BaseModel, frozen=True):
     """A good reply. Status texts are verbatim, `*_state` is what they mean, `extra` holds what nobody documented.
 
     Reference: "Response parameters". `extra` maps a wire name to its values; undocumented lines of the
     newline-delimited format, which have no name, stand under `""`.
     """
 
-    model_config = ConfigDict(defer_build=True, frozen=True)
+    model_config = ConfigDict(defer_build=True)
 
     status: StatusCode
     validity: Period | None = None

@@ -26,7 +26,7 @@ _AUTHENTICATION = next(code for code, known in API_ERRORS.items() if known.error
 _Seconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 
-class PollPolicy(BaseModel):
+class PollPolicy(BaseModel, frozen=True):
     """How long to wait between two polls of one order. All intervals are seconds; `jitter` only lengthens them.
 
     Told "not yet", the n-th time, the next poll comes `min_interval * factor ** (n - 1)` later, at most
@@ -35,7 +35,7 @@ class PollPolicy(BaseModel):
     count as "not yet"; -16 cannot be among them, since guessing passwords locks accounts.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(extra="forbid")
 
     initial_delay: _Seconds = 0.0
     min_interval: _Seconds = 60.0
@@ -108,14 +108,14 @@ def _grown(first: float, factor: float, times: int, largest: float) -> float:
         return largest
 
 
-class PollState(BaseModel):
+class PollState(BaseModel, frozen=True):
     """Where a wait stands. Round-trips through JSON and holds no credentials.
 
     `polls` counts answers, `failures` the failures since the last answer, `collections` the answered collections that
     brought no certificate. Times are aware wall-clock datetimes: the only ones that mean anything in another process.
     """
 
-    model_config = ConfigDict(defer_build=True, frozen=True, extra="ignore")
+    model_config = ConfigDict(defer_build=True, extra="ignore")
 
     version: Literal[1] = 1
     order: OrderRef

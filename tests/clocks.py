@@ -36,6 +36,10 @@ class VirtualClockLoop(asyncio.SelectorEventLoop):
     def time(self) -> float:
         return self.now
 
+    async def shutdown_default_executor(self, timeout: float | None = None) -> None:
+        """Wait for worker threads without a time-out: they work in real time, and this clock would jump past it."""
+        await super().shutdown_default_executor()
+
 
 def virtual_backend(library: str) -> tuple[str, dict[str, Any]]:
     """Return what anyio's pytest plugin takes for a backend whose clock jumps."""

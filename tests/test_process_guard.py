@@ -18,6 +18,7 @@ import trio
 from collectssl_async import ConfigurationError, Guard, GuardLostError, GuardTimeoutError, Hold, ProcessGuard
 from collectssl_async.guards import process
 from collectssl_async.guards._protocol import normalise_resource
+from collectssl_async.guards._runtime import current_loop, is_closed, parking_on
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Generator
@@ -564,6 +565,38 @@ async def test_a_turn_that_comes_in_time_is_no_time_out(url: str) -> None:
     async with ProcessGuard(acquire_timeout=5).hold(url) as hold:
         hold.check()
         hold.finished()
+
+
+def test_it_says_how_it_is_set() -> None:
+    assert repr(ProcessGuard(acquire_timeout=2.5)) == "ProcessGuard(abandon_grace=10, acquire_timeout=2.5)"
+
+
+async def test_a_waiter_woken_before_it_lies_down_does_not_sleep() -> None:
+    parking = parking_on(current_loop())
+    assert parking.wake()
+    assert parking.wake()
+    await parking.park()
+
+
+@pytest.mark.parametrize("backend", ["asyncio", "trio"])
+def test_nobody_is_woken_on_a_loop_that_is_over(backend: str) -> None:
+    async def main() -> tuple[Any, Any]:
+        loop = current_loop()
+        return loop, parking_on(loop)
+
+    loop, parking = anyio.run(main, backend=backend)
+    assert is_closed(loop)
+    assert not parking.wake()
+
+
+async def test_a_waiter_closed_before_it_is_chosen_is_passed_over(url: str) -> None:
+    guard = ProcessGuard()
+    dead = guard.hold(url)
+    async with guard.hold(url) as hold:
+        lane = process._lane_of(url)
+        lane.queue[dead] = None  # taken out of the queue by nobody, and not waiting any more
+        hold.finished()
+    assert lane.holder is None
 
 
 async def test_it_is_a_guard(url: str) -> None:

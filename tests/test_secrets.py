@@ -236,7 +236,7 @@ def test_credentials_can_be_copied(credentials: Credentials) -> None:
 
 def test_credentials_are_frozen(credentials: Credentials) -> None:
     with pytest.raises(AttributeError, match="frozen") as caught:
-        credentials.login_password = PASSWORD  # type: ignore[assignment]  # what is refused here
+        setattr(credentials, "login_password", PASSWORD)  # noqa: B010 - type checkers refuse the assignment
     assert not shows(str(caught.value))
 
 
@@ -288,6 +288,11 @@ def test_it_is_masked_within_other_base64(before: str, credentials: Credentials)
     assert MASK in masked
     kept = masked.split(MASK, maxsplit=1)[0]
     assert len(kept) <= len(base64.b64encode(before.encode())) + 4
+
+
+def test_a_short_password_does_not_mask_all_base64() -> None:
+    short = Credentials(login_name="partner", login_password="x")
+    assert scrub_password("QUJDRA== x", short) == f"QUJDRA== {MASK}"
 
 
 @pytest.mark.anyio
@@ -346,6 +351,7 @@ def test_the_password_comes_from_a_file_without_its_line_break(
         ({"LOGIN_NAME": "partner", "LOGIN_PASSWORD": PASSWORD, "LOGIN_PASSWORD_FILE": "/x"}, "both set"),
         ({"LOGIN_NAME": "partner", "LOGIN_PASSWORD_FILE": "/no/such/file"}, "No such file"),
         ({"LOGIN_NAME": "partner", "LOGIN_PASSWORD_FILE": "/"}, "Is a directory"),
+        ({"LOGIN_NAME": "partner", "LOGIN_PASSWORD_FILE": "x" * 5000}, "File name too long"),
         ({"LOGIN_NAME": "partner", "LOGIN_PASSWORD": "x" * 129}, "login_password must have 1 to 128 characters"),
     ],
 )

@@ -287,7 +287,7 @@ async def test_the_codes_waited_out_are_the_three_that_pass() -> None:
 
 async def test_a_code_kept_waiting_for_counts_as_not_yet() -> None:
     service = Service(*["-22\nStill awaiting payment!"] * 3, status(1), CERTIFICATE)
-    await service.client().wait_for_certificate("1", policy=EVEN.model_copy(update={"keep_waiting_for": {-22}}))
+    await service.client().wait_for_certificate("1", policy=PollPolicy(jitter=0, keep_waiting_for=frozenset({-22})))
     assert service.gaps == [60, 120, 240, 0]
 
 

@@ -35,6 +35,7 @@ class Guard(Protocol):
 
         Raises `GuardTimeoutError` when the turn does not come in time, `GuardLostError` when it was lost.
         """
+        ...
 
 
 @lru_cache(maxsize=256)

@@ -26,6 +26,7 @@ class Parking(Protocol):
 
     def wake(self) -> bool:
         """Wake the task, from any thread; later calls do nothing. Return False when its loop is closed."""
+        ...
 
 
 def current_loop() -> Loop:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING
 
-from . import call, decoding, guard, importing
+from . import call, decoding, guard, importing, sandbox
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -20,6 +20,7 @@ BENCHMARKS: dict[str, Callable[[], list[Row]]] = {
     "guard": guard.run,
     "decoding": decoding.run,
     "import": importing.run,
+    "sandbox": sandbox.run,
 }
 HEADINGS = ("what", "ours", "beside", "", "ratio", "target")
 UNITS = ((1.0, "s"), (1e-3, "ms"), (1e-6, "us"))
