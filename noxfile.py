@@ -61,6 +61,13 @@ def httpx2(session: nox.Session) -> None:
     session.run("python", "-m", "pytest", "--http-library=httpx2", "-m", "http", *session.posargs)
 
 
+@nox.session(python=PYTHONS[:1])
+def system(session: nox.Session) -> None:
+    """Run the tests that need programs of the system: a browser, and clients of the API in other languages."""
+    _install(session, "test", "system")
+    session.run("python", "-m", "pytest", "tests/system", *session.posargs)
+
+
 @nox.session
 def lint(session: nox.Session) -> None:
     """Check style and formatting."""

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from ..models import CAAState, CertificateState, Period
 from .authority import LEAF_DAYS, names_in, new_private_key, product_term, read_csr
 from .events import Announcer, check_reason, check_status_code
+from .replies import ENCODING
 from .steps import VALIDATED, stages
 from .validation import Validation
 
@@ -218,7 +219,15 @@ class SandboxOrder:
         validation_status: str | None = None,
         caa_status: str | None = None,
     ) -> None:
-        """Send these texts, as they are, instead of the order's own; None: the order's own again."""
+        """Send these texts, as they are, instead of the order's own; None: the order's own again.
+
+        Raises `ValueError` for a character that replies cannot hold.
+        """
+        for text in filter(None, (certificate_status, validation_status, caa_status)):
+            try:
+                text.encode(ENCODING)
+            except UnicodeEncodeError:
+                raise ValueError(f"replies are in {ENCODING}, which cannot say {text!r}") from None
         with self._around.lock:
             self._shown = _Shown(certificate_status, validation_status, caa_status)
 
@@ -313,8 +322,8 @@ class SandboxOrder:
         self._validation.forget()
         if issue.certificate is not None:
             return
-        issue.certificate = self._around.authority.issue(self.names, issue.public_key, product=self.product)
         self._announcer.steps(issue, self._validation.at(1.0, self.names))
+        issue.certificate = self._around.authority.issue(self.names, issue.public_key, product=self.product)
         self._announcer.issued(issue, self._removed)
 
 

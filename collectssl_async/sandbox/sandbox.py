@@ -72,15 +72,11 @@ class Sandbox:
             _seconds("jitter", jitter),
         )
         self.authority = Authority()
-        self._outbox: Outbox | None = None
+        self._receiver: Receiver | None = None
         if push_url is not None:
-            self._outbox = Outbox(
-                Receiver(push_url, push_username, push_password, root_pem=self.root_pem),
-                self._lock,
-                certificates=push_certificates,
-                timed=clock is time.monotonic,
-            )
-            weakref.finalize(self, self._outbox.reset)
+            self._receiver = Receiver(push_url, push_username, push_password, root_pem=self.root_pem)
+        self._push_certificates = push_certificates
+        self._outbox: Outbox | None = None
         self._seed: int | str = secrets.randbits(32)
         self.reset(seed)
 
@@ -95,8 +91,7 @@ class Sandbox:
         """
         with self._lock:
             strict, self.latency, self.linger, self.jitter = self._initial
-            if self._outbox is not None:
-                self._outbox.reset()
+            self._outbox = self._new_outbox()
             self._account.unlock()
             self._seed = self._seed if seed is None else seed
             self.service = Service(
@@ -108,6 +103,16 @@ class Sandbox:
                 lock=self._lock,
                 outbox=self._outbox,
             )
+            if self._outbox is not None:
+                weakref.finalize(self.service, self._outbox.close)
+
+    def _new_outbox(self) -> Outbox | None:
+        if self._outbox is not None:
+            self._outbox.close()
+        if self._receiver is None:
+            return None
+        timed = self._clock is time.monotonic
+        return Outbox(self._receiver, self._lock, certificates=self._push_certificates, timed=timed)
 
     # --- what a client has to know ------------------------------------------------------------------------------------
 

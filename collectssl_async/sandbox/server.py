@@ -148,9 +148,8 @@ class SandboxServer:
         return f"[{address}]" if is_v6 else str(address)
 
     def _forget_ca_file(self) -> None:
-        if self._ca_file is not None:
-            self._ca_file.unlink(missing_ok=True)
-            self._ca_file = None
+        self.ca_file.unlink(missing_ok=True)
+        self._ca_file = None
 
 
 class _ServerThread:

@@ -74,6 +74,11 @@ class Caller:
         return x509.load_der_x509_certificate(b64decode(pairs["certificate"][0]))
 
 
+def dns_names(certificate: x509.Certificate) -> list[str]:
+    names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    return names.get_values_for_type(x509.DNSName)
+
+
 def wait_until(condition: Callable[[], bool]) -> None:
     """Return once another thread has made it true."""
     deadline = time.monotonic() + 10

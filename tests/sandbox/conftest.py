@@ -8,7 +8,8 @@ import pytest
 
 from collectssl_async.sandbox import Sandbox
 
-from .calling import Caller, Clock
+from .calling import Caller, Clock, wait_until
+from .receiving import Partner, push_threads
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -38,3 +39,18 @@ def caller(running: Caller) -> Caller:
 def sandbox(caller: Caller) -> Sandbox:
     """A sandbox that varies nothing, on a clock that stands still."""
     return caller.sandbox
+
+
+@pytest.fixture(scope="session")
+def listening() -> Iterator[Partner]:
+    with Partner() as partner:
+        yield partner
+
+
+@pytest.fixture
+def partner(listening: Partner) -> Iterator[Partner]:
+    """A partner's URL, that a test leaves without a notification that it has not looked at."""
+    assert listening.nothing_more()
+    yield listening
+    wait_until(lambda: not push_threads())
+    assert listening.nothing_more()

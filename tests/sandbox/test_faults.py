@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import anyio
 import httpx
 import pytest
 
 from collectssl_async.errors import API_ERRORS
-from collectssl_async.sandbox.faults import FAULTS
+from collectssl_async.sandbox import Sandbox
+from collectssl_async.sandbox.faults import FAULTS, PACE
 
 from .calling import wait_until
 
 if TYPE_CHECKING:
-    from collectssl_async.sandbox import Sandbox
     from collectssl_async.sandbox.faults import Fault
 
     from .calling import Caller
@@ -73,6 +74,72 @@ def test_a_truncated_reply_ends_in_the_middle(caller: Caller, sandbox: Sandbox, 
         assert b"".join(received) == whole[: len(whole) // 2]
 
 
+@pytest.mark.parametrize("switches", [(), ("chunked",)])
+def test_a_connection_that_is_cut_after_the_answer_has_carried_all_of_it(
+    caller: Caller, sandbox: Sandbox, switches: tuple[str, ...]
+) -> None:
+    order = sandbox.place_order("shop.example.com")
+    whole = caller.post(order, queryType=1).content
+    sandbox.switches = switches
+    for _ in range(6):
+        sandbox.fail_next("hangup")
+        # On a connection of its own: the next call on this one may find it dead, which is what the fault is for.
+        reply = httpx.post(
+            caller.endpoint, data=caller.form(order, queryType=1), verify=caller.context, trust_env=False
+        )
+        assert reply.content == whole
+        wait_until(lambda: sandbox.calls[-1].end is not None)
+    assert {(call.answer, call.abandoned) for call in sandbox.calls[1:]} == {("hangup", False)}
+
+
+def test_a_caller_that_leaves_a_slow_answer_abandoned_it(caller: Caller, sandbox: Sandbox) -> None:
+    order = sandbox.place_order("shop.example.com")
+    sandbox.fail_next("slow")
+    with caller.http.stream("POST", caller.endpoint, data=caller.form(order, queryType=1)) as reply:
+        assert next(reply.iter_raw()) == b"2"
+    wait_until(lambda: sandbox.calls[0].end is not None)
+    assert (sandbox.calls[0].answer, sandbox.calls[0].abandoned) == ("slow", True)
+    assert caller.status(order) == 1
+
+
+@pytest.mark.anyio
+@pytest.mark.virtual_clock
+async def test_a_slow_answer_comes_byte_by_byte() -> None:
+    sandbox = Sandbox(strict=False, clock=anyio.current_time)
+    sandbox.fail_next("slow")
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app=sandbox.app)) as http:
+        reply = await http.post("https://sandbox.example/products/download/CollectSSL")
+    [call] = sandbox.calls
+    assert call.end is not None
+    assert reply.text == "-3\nThe 'loginName' argument is missing!\n"
+    assert call.end - call.start == pytest.approx(PACE * len(reply.content))
+
+
+@pytest.mark.parametrize(("status", "named"), [(429, "8"), (503, "8"), (500, None)])
+def test_who_is_to_come_again_later_is_told_when(
+    caller: Caller, sandbox: Sandbox, status: int, named: str | None
+) -> None:
+    sandbox.retry_after = 7.5
+    sandbox.fail_next(status)
+    assert caller.post().headers.get("retry-after") == named
+
+
+def test_reset_names_no_time_to_come_again(caller: Caller, sandbox: Sandbox) -> None:
+    sandbox.retry_after = 60
+    sandbox.reset()
+    sandbox.fail_next(503)
+    assert sandbox.retry_after is None
+    assert "retry-after" not in caller.post().headers
+
+
+def test_a_time_to_come_again_can_be_taken_back(sandbox: Sandbox) -> None:
+    sandbox.retry_after = 60
+    sandbox.retry_after = None
+    assert sandbox.retry_after is None
+    with pytest.raises(ValueError, match="retry_after is in seconds"):
+        sandbox.retry_after = -1
+
+
 def test_a_call_that_times_out_is_answered_to_nobody(caller: Caller, sandbox: Sandbox) -> None:
     sandbox.fail_next("timeout")
     with pytest.raises(httpx.ReadTimeout):
@@ -125,7 +192,7 @@ def test_a_fault_strikes_at_least_once(sandbox: Sandbox) -> None:
 
 
 @pytest.mark.anyio
-@pytest.mark.parametrize("fault", ["disconnect", "truncate"])
+@pytest.mark.parametrize("fault", ["disconnect", "truncate", "hangup"])
 async def test_in_process_a_cut_connection_is_an_error_of_the_connection(sandbox: Sandbox, fault: Fault) -> None:
     sandbox.fail_next(fault)
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app=sandbox.app)) as http:

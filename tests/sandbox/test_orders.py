@@ -10,15 +10,14 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
+from collectssl_async.sandbox.movement import Movement
+
+from .calling import dns_names
+
 if TYPE_CHECKING:
     from collectssl_async.sandbox import Sandbox
 
     from .calling import Caller, Clock
-
-
-def dns_names(certificate: x509.Certificate) -> list[str]:
-    names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-    return names.get_values_for_type(x509.DNSName)
 
 
 @cache
@@ -94,6 +93,24 @@ def test_issuing_twice_keeps_the_certificate(caller: Caller, sandbox: Sandbox) -
     first = caller.leaf(order)
     order.issue()
     assert caller.leaf(order) == first
+
+
+@pytest.mark.parametrize(
+    ("after", "elapsed", "stages", "pause"),
+    [
+        (90, 0, 3, 30),
+        (90, 29, 3, 1),
+        (90, 30, 3, 30),
+        (90, 89, 3, 1),
+        (90, 90, 3, None),
+        (None, 0, 3, None),
+        (0, 0, 3, None),
+    ],
+)
+def test_an_order_says_when_its_next_stage_ends(
+    after: float | None, elapsed: float, stages: int, pause: float | None
+) -> None:
+    assert Movement(after, None).pause(elapsed, stages) == pause
 
 
 # --- names, keys, CSRs ------------------------------------------------------------------------------------------------
@@ -254,58 +271,6 @@ def test_a_reissue_signs_the_csr_that_is_handed_in(caller: Caller, sandbox: Sand
     order.replace(csr)
     assert caller.leaf(order).public_key() == key.public_key()
     assert order.private_key is None
-
-
-# --- by hand ----------------------------------------------------------------------------------------------------------
-
-
-def test_a_step_is_set_by_either_of_its_names(caller: Caller, sandbox: Sandbox) -> None:
-    order = sandbox.place_order("shop.example.com", issue_after=None)
-    order.step("dcvStatus", 2)
-    order.step("enterprise_authentication", 3)
-    lines = caller.lines(order, showStatusDetails="Y")
-    assert {"dcvStatus=2", "maStatus=3"} <= set(lines)
-
-
-def test_steps_set_by_hand_are_done_once_the_certificate_is_issued(caller: Caller, sandbox: Sandbox) -> None:
-    order = sandbox.place_order("shop.example.com", issue_after=None)
-    order.step("dcv", 0)
-    order.issue()
-    assert "dcvStatus=1" in caller.lines(order, showStatusDetails="Y")
-
-
-@pytest.mark.parametrize(
-    ("name", "value", "says"),
-    [
-        ("brandValStatus", 0, "brandValStatus cannot be 0: the reference lists -1, 1, 2"),
-        ("evLegalExistence", 2, "evLegalExistence cannot be 2: the reference lists -1, 0, 1"),
-        ("dcvStatus", 3, "dcvStatus cannot be 3"),
-        ("nonsense", 1, "'nonsense' is no validation step"),
-    ],
-)
-def test_a_step_that_the_reference_does_not_list_is_refused(sandbox: Sandbox, name: str, value: int, says: str) -> None:
-    order = sandbox.place_order("shop.example.com", product="ev", issue_after=None)
-    with pytest.raises(ValueError, match=says):
-        order.step(name, value)
-
-
-def test_a_step_of_ev_orders_is_refused_to_others(sandbox: Sandbox) -> None:
-    with pytest.raises(ValueError, match="EV orders only"):
-        sandbox.place_order("shop.example.com").step("evLegalExistence", 1)
-
-
-def test_texts_set_by_hand_are_sent_as_they_are(caller: Caller, sandbox: Sandbox) -> None:
-    order = sandbox.place_order("shop.example.com")
-    order.show(certificate_status="Revoked", validation_status="Odd & new", caa_status="Error 403")
-    lines = caller.lines(order, showExtStatus="Y", showStatusDetails="Y")
-    assert (lines[1:3], lines[-1]) == (["Revoked", "Odd & new"], "caaStatus=Error 403")
-
-
-def test_texts_set_by_hand_go_away_again(caller: Caller, sandbox: Sandbox) -> None:
-    order = sandbox.place_order("shop.example.com")
-    order.show(certificate_status="NO STATUS")
-    order.show()
-    assert caller.lines(order, showExtStatus="Y") == ["1", "Issued", "Complete"]
 
 
 def test_an_order_says_what_it_is_for(sandbox: Sandbox) -> None:

@@ -217,6 +217,23 @@ async def test_a_call_takes_as_long_as_it_is_told_to() -> None:
 
 @pytest.mark.anyio
 @pytest.mark.virtual_clock
+async def test_jitter_makes_calls_longer_and_a_seed_repeats_it() -> None:
+    sandbox = Sandbox(seed=1, latency=10, jitter=5, clock=anyio.current_time)
+    runs = []
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app=sandbox.app)) as http:
+        for seed in (1, 1, 2):
+            sandbox.reset(seed)
+            for _ in range(20):
+                await http.post(PATH, timeout=None)
+            runs.append([round((call.end or 0) - call.start, 6) for call in sandbox.calls])
+    first, again, other = runs
+    assert first == again != other
+    assert 10 <= min(first) < 12
+    assert 13 < max(first) < 15
+
+
+@pytest.mark.anyio
+@pytest.mark.virtual_clock
 async def test_a_cancelled_call_in_process_is_an_abandoned_one() -> None:
     sandbox = Sandbox(latency=3600, linger=10, clock=anyio.current_time)
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app=sandbox.app)) as http:
@@ -228,14 +245,14 @@ async def test_a_cancelled_call_in_process_is_an_abandoned_one() -> None:
     assert call.end - call.start == pytest.approx(15)
 
 
-@pytest.mark.parametrize("name", ["latency", "linger"])
+@pytest.mark.parametrize("name", ["latency", "linger", "jitter"])
 def test_seconds_below_zero_are_refused(name: str) -> None:
     with pytest.raises(ValueError, match=f"{name} is in seconds"):
         Sandbox(**{name: -1})  # type: ignore[arg-type]  # one of several keywords
 
 
 def test_reset_brings_back_what_the_sandbox_was_made_with() -> None:
-    sandbox = Sandbox(latency=1, linger=2, strict=False)
-    sandbox.latency, sandbox.linger, sandbox.switches = 3, 4, {"chunked"}
+    sandbox = Sandbox(latency=1, linger=2, jitter=3, strict=False)
+    sandbox.latency, sandbox.linger, sandbox.jitter, sandbox.switches = 4, 5, 6, {"chunked"}
     sandbox.reset()
-    assert (sandbox.latency, sandbox.linger, set(sandbox.switches)) == (1, 2, set())
+    assert (sandbox.latency, sandbox.linger, sandbox.jitter, set(sandbox.switches)) == (1, 2, 3, set())

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import urlencode
 
+import anyio
 import httpx
 import pytest
 from cryptography.x509 import DNSName
@@ -226,6 +227,26 @@ def test_every_container_makes_the_same_chain(offline: Sandbox, kind: ResponseTy
     assert bundle.matches(order.private_key)
     verifier = PolicyBuilder().store(Store([offline.root])).build_server_verifier(DNSName("a.example"))
     assert verifier.verify(bundle.certificate, list(bundle.intermediates))
+
+
+@pytest.mark.anyio
+@pytest.mark.virtual_clock
+@pytest.mark.parametrize("switches", ["strict", "everything"])
+async def test_a_wait_ends_with_the_certificate_whatever_varies(switches: str) -> None:
+    sandbox = Sandbox(clock=anyio.current_time)
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app=sandbox.app)) as http:
+        endpoint = f"https://{switches}.example/products/download/CollectSSL"
+        client = CollectSSLClient(sandbox.credentials, endpoint=endpoint, http_client=http)
+        for seed in SEEDS if switches == "strict" else SEEDS[:50]:
+            sandbox.reset(seed)
+            sandbox.switches = SWITCH_SETS[switches]
+            order = sandbox.place_order("a.example", issue_after=90)
+            sandbox.fail_next(-26)
+            bundle = await client.wait_for_certificate(order.order_number)
+            assert bundle.certificate == order.newest.certificate
+            assert len(bundle.chain) == 3
+            assert (sandbox.calls[0].answer, sandbox.calls[-1].answer) == (-26, StatusCode.ATTACHED)
+            assert sandbox.overlaps == 0
 
 
 @pytest.mark.anyio

@@ -266,6 +266,32 @@ def test_a_step_under_way_is_in_progress(caller: Caller, sandbox: Sandbox, clock
     assert {"dcvStatus=1", "organizationValidationStatus=2", "ovCallbackStatus=0"} <= set(lines)
 
 
+@pytest.mark.parametrize(
+    ("product", "elapsed", "done", "under_way"),
+    [
+        ("ov", 0, ["csrStatus"], ["organizationValidationStatus"]),
+        ("ov", 1.5, ["csrStatus", "dcvStatus"], ["organizationValidationStatus"]),
+        ("ov", 2.5, ["csrStatus", "dcvStatus", "organizationValidationStatus"], ["ovCallbackStatus"]),
+        ("ev", 2.5, ["csrStatus", "dcvStatus", "evLegalExistence"], ["organizationValidationStatus"]),
+        (
+            "ev",
+            8.5,
+            [name for name in PATHS["ev"] if name not in ("evClickThroughStatus", "evSignerSecondApproval")],
+            ["evClickThroughStatus"],
+        ),
+    ],
+)
+def test_the_organisation_is_validated_beside_the_domains_and_called_when_it_is_known(
+    caller: Caller, sandbox: Sandbox, clock: Clock, product: str, elapsed: float, done: list[str], under_way: list[str]
+) -> None:
+    order = sandbox.place_order("shop.example.com", product=product, issue_after={"ov": 3, "ev": 10}[product])
+    clock.now += elapsed
+    pairs = caller.pairs(order, showStatusDetails="Y")
+    steps = {name: pairs[name][0] for name in STEP_VALUES if name in pairs}
+    assert {name for name, value in steps.items() if value == "1"} == set(done)
+    assert [name for name, value in steps.items() if value == "2"] == under_way
+
+
 def test_polls_are_progress_too(caller: Caller, sandbox: Sandbox) -> None:
     order = sandbox.place_order("shop.example.com", issue_after_polls=2)
     seen = [caller.lines(order, showStatusDetails="Y")[2] for _ in range(3)]

@@ -1,0 +1,1 @@
+"""The tests of the management API. `desk.py` is what they share."""
