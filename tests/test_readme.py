@@ -327,7 +327,9 @@ def test_the_table_of_parameters_is_the_wires() -> None:
 
 
 def test_the_table_of_switches_is_the_sandboxs() -> None:
-    assert table("switch") == [[name, switch.reason.replace("`", "")] for name, switch in SWITCHES.items()]
+    assert table("switch") == [
+        [name, "on" if switch.default else "off", switch.reason.replace("`", "")] for name, switch in SWITCHES.items()
+    ]
 
 
 def test_the_table_of_the_policy_is_the_policys() -> None:
