@@ -15,9 +15,9 @@ from urllib.parse import quote_plus, urlsplit
 import anyio
 import httpx
 
+from ._failures import read_failure
 from ._reply import Reply, understand
 from ._requests import certificate_request, status_request
-from ._secrets import scrub
 from ._waiting import Replies, Wait
 from .certificates import CertificateBundle
 from .credentials import Credentials
@@ -28,7 +28,6 @@ from .errors import (
     ConfigurationError,
     MalformedResponseError,
     NotReadyError,
-    TransportError,
     WaitTimeoutError,
 )
 from .guards import ProcessGuard
@@ -62,17 +61,6 @@ _HEADERS = {
     "Content-Type": "application/x-www-form-urlencoded",
     "Accept-Encoding": "identity",  # a small compressed reply may be a large one
 }
-
-_QUOTED = 200  # characters of a transport's error text
-
-_FAILURES: dict[str, type[CollectSSLError]] = {
-    "TimeoutException": CallTimeoutError,
-    "DecodingError": MalformedResponseError,
-}
-"""What an exception of httpx or httpx2, found by its or its parents' name, is for our users; else `TransportError`."""
-
-_BEFORE_SENDING = frozenset({"ConnectError", "ConnectTimeout", "PoolTimeout", "ProxyError", "UnsupportedProtocol"})
-"""The ones that mean that no connection could be made."""
 
 _Error = TypeVar("_Error", bound=BaseException)
 
@@ -296,17 +284,8 @@ class CollectSSLClient:
         except CollectSSLError as error:  # the hold was lost just before the first byte
             return _Unsent(_without_frames(error), again=False)
         except Exception as error:  # noqa: BLE001 - a transport handed in may raise anything
-            return self._failure(error, sending)
-
-    def _failure(self, error: Exception, sending: _Sending) -> CollectSSLError | _Unsent:
-        """Say what a transport's exception means. Only known ones are quoted: another's text may hold the form."""
-        names = [kind.__name__ for kind in type(error).__mro__ if kind.__module__.split(".")[0] in ("httpx", "httpx2")]
-        if not names:
-            return TransportError(f"the transport failed: {type(error).__name__}")
-        text = f"{names[0]}: {scrub(_reason(error), self._credentials)[:_QUOTED]}".rstrip(": ")
-        failure = next((_FAILURES[name] for name in names if name in _FAILURES), TransportError)(text)
-        never_sent = not sending.started and not _BEFORE_SENDING.isdisjoint(names)
-        return _Unsent(failure, again=True) if never_sent else failure
+            failure, before_sending = read_failure(error, self._credentials)
+            return _Unsent(failure, again=True) if before_sending and not sending.started else failure
 
     def _form(self, request: CollectSSLRequest, sending: _Sending) -> Any:
         form = self._http.build_request(
@@ -370,15 +349,6 @@ async def _read(response: HTTPResponse, sending: _Sending) -> Reply:
     headers = response.headers
     retry_after = None if response.is_success else headers.get("retry-after")
     return Reply(response.status_code, headers.get("content-type"), retry_after, bytes(body))
-
-
-def _reason(error: BaseException) -> str:
-    """Return the exception's text, or that of the system's or TLS error behind it: on trio it has none itself."""
-    text, cause = str(error), error.__cause__ or error.__context__
-    while not text and cause is not None:
-        text = str(cause) if isinstance(cause, OSError) else ""
-        cause = cause.__cause__ or cause.__context__
-    return text
 
 
 def _new_http_client() -> httpx.AsyncClient:

@@ -32,7 +32,7 @@ LAYERS = (
     ("_decoding",),
     ("wire", "certificates"),
     ("guards",),
-    ("_reply", "_waiting"),
+    ("_failures", "_reply", "_waiting"),
     ("client",),
     ("watch",),
     ("__init__",),
