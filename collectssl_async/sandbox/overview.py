@@ -48,10 +48,12 @@ class Server(Protocol):
     @property
     def endpoint(self) -> str:
         """The URL to call."""
+        ...
 
     @property
     def ca_file(self) -> Path:
         """The root to trust."""
+        ...
 
 
 class Insides(NamedTuple):

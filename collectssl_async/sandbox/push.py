@@ -203,13 +203,12 @@ def _break_off(connection: http.client.HTTPConnection) -> None:
 
 def _checked_url(url: str) -> SplitResult:
     """Return the URL's parts. The message does not quote it, since it may hold a password."""
-    try:
+    in_ascii = all("!" <= character <= "~" for character in url)
+    with suppress(ValueError):  # what is no URL at all
         parts = urlsplit(url)
-        usable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
-    except ValueError:
-        usable = False
-    if not usable or "@" in parts.netloc or not all("!" <= character <= "~" for character in url):
-        raise ValueError(
-            "push_url must be an http or https URL in ASCII; a login goes into push_username and push_password"
-        )
-    return parts
+        has_host = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+        if in_ascii and has_host and "@" not in parts.netloc:
+            return parts
+    raise ValueError(
+        "push_url must be an http or https URL in ASCII; a login goes into push_username and push_password"
+    )
