@@ -7,6 +7,7 @@ from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
 import anyio
+import anyio.lowlevel
 import httpx
 import pytest
 
@@ -22,18 +23,20 @@ LATENCY, LINGER, GRACE = 0.01, 0.01, 0.15
 giving_up: ContextVar[anyio.CancelScope | None] = ContextVar("giving_up", default=None)
 
 
-def impatient(http_client: httpx.AsyncClient) -> httpx.AsyncClient:
-    """Have whoever set `giving_up` leave as soon as its request is out: the service is at work by then."""
+def impatient(http_client: httpx.AsyncClient, sandbox: Sandbox) -> httpx.AsyncClient:
+    """Have whoever set `giving_up` leave as soon as the service is at work on its call."""
     build = http_client.build_request
 
     def building(*args: Any, extensions: dict[str, Any], **kwargs: Any) -> httpx.Request:
-        trace, scope = extensions["trace"], giving_up.get()
+        trace, scope, before = extensions["trace"], giving_up.get(), len(sandbox.calls)
 
         async def tracing(event: str, info: Any) -> None:
             await trace(event, info)
             if scope is not None and event.endswith(".send_request_headers.started"):
                 info["request"].extensions["trace"] = tracing  # the client itself looks no further
             elif scope is not None and event.endswith(".receive_response_headers.started"):
+                while len(sandbox.calls) == before:  # the hold is ours, so the next call is
+                    await anyio.lowlevel.checkpoint()
                 scope.cancel()
 
         return build(*args, extensions={"trace": tracing}, **kwargs)
@@ -57,7 +60,7 @@ def run_callers(sandbox: Sandbox, server: SandboxServer, grace: float) -> tuple[
             gave_up.append(number)
 
     async def loop(first: int) -> None:
-        http_client = impatient(httpx.AsyncClient(verify=server.ssl_context, trust_env=False))
+        http_client = impatient(httpx.AsyncClient(verify=server.ssl_context, trust_env=False), sandbox)
         guard = ProcessGuard(abandon_grace=grace)
         client = CollectSSLClient(sandbox.credentials, endpoint=server.endpoint, http_client=http_client, guard=guard)
         async with http_client, client, anyio.create_task_group() as tasks:
@@ -92,7 +95,7 @@ def test_without_a_grace_they_would_meet() -> None:
         order = sandbox.place_order("shop.example.com", issue_after=None)
 
         async def main() -> None:
-            http_client = impatient(httpx.AsyncClient(verify=server.ssl_context, trust_env=False))
+            http_client = impatient(httpx.AsyncClient(verify=server.ssl_context, trust_env=False), sandbox)
             guard = ProcessGuard(abandon_grace=0)
             client = CollectSSLClient(
                 sandbox.credentials, endpoint=server.endpoint, http_client=http_client, guard=guard

@@ -120,6 +120,53 @@ def demo(output: options.DemoOutput = None) -> None:
     run_async(lambda: show_demo(output))
 
 
+@app.command()
+def sandbox(
+    *,
+    port: options.Port = options.SANDBOX_PORT,
+    management_port: options.ManagementPort = None,
+    latency: options.Latency = 0.2,
+    linger: options.Linger = 0.0,
+    strict: options.Strict = True,
+    seed: options.Seed = None,
+    push_url: options.PushURL = None,
+    push_username: options.PushUsername = None,
+    push_certificates: options.PushCertificates = False,
+    host: options.Host = "127.0.0.1",
+    expose_to_network: options.ExposeToNetwork = False,
+    as_json: options.SandboxJSON = False,
+) -> None:
+    """Run a sandbox of the service for other programs.
+
+    It stands in for the live service in tests in any language, over HTTPS, with a CA and an account of its own, until
+    Ctrl-C or SIGTERM. Orders are placed and moved through its management API and on its page.
+
+    With --json the first line of stdout is an object with endpoint, management (the URL of that API), ca_file,
+    login_name and login_password; no other line follows.
+    """
+    from .sandbox import make_sandbox, serve_sandbox
+
+    made = make_sandbox(
+        seed=seed,
+        strict=strict,
+        latency=latency,
+        linger=linger,
+        push_url=push_url,
+        push_username=push_username,
+        push_certificates=push_certificates,
+    )
+    run_async(
+        lambda: serve_sandbox(
+            made,
+            port=port,
+            management_port=management_port,
+            host=host,
+            expose_to_network=expose_to_network,
+            as_json=as_json,
+        )
+    )
+
+
 def run(arguments: Sequence[str]) -> int:
     """Run a command and return its exit code. What went wrong is one line on stderr, with --json one JSON document."""
     # What the package logs while it waits stands in the display already.

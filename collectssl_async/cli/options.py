@@ -66,3 +66,55 @@ Interval = Annotated[
 DemoOutput = Annotated[
     Path | None, typer.Option("--output", "-o", metavar="DIR", help="Write the certificate, its key and the root.")
 ]
+
+SANDBOX_PORT = 14443
+"""Where the sandbox's endpoint is unless told otherwise."""
+
+_PORT_MAX = 65535
+
+Port = Annotated[
+    int, typer.Option(min=0, max=_PORT_MAX, metavar="NUMBER", help="The endpoint's port; 0 takes any free one.")
+]
+ManagementPort = Annotated[
+    int | None,
+    typer.Option(
+        min=0,
+        max=_PORT_MAX,
+        metavar="NUMBER",
+        help="The port of management API and page: by default the next one after --port, any free one with --port 0.",
+    ),
+]
+Host = Annotated[str, typer.Option(metavar="ADDRESS", help="The IP address to listen on.")]
+ExposeToNetwork = Annotated[
+    bool,
+    typer.Option(
+        "--expose-to-network",
+        help="Allow an address that others reach, as in a container: they can read the password and command it.",
+    ),
+]
+Latency = Annotated[float, typer.Option(metavar="SECONDS", help="How long every call takes.")]
+Linger = Annotated[
+    float, typer.Option(metavar="SECONDS", help="How much longer a call whose caller has left stays in work.")
+]
+Seed = Annotated[
+    str | None,
+    typer.Option(
+        metavar="TEXT", help="Repeat every choice that --strict makes: an earlier sandbox's seed, or any text."
+    ),
+]
+Strict = Annotated[bool, typer.Option(help="Vary from reply to reply what a client must not rely on.")]
+PushURL = Annotated[str | None, typer.Option(metavar="URL", help="Notify this URL of all that happens to an order.")]
+PushUsername = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME",
+        help="Log in there; the password is read from COLLECTSSL_PUSH_PASSWORD or the file that "
+        "COLLECTSSL_PUSH_PASSWORD_FILE names.",
+    ),
+]
+PushCertificates = Annotated[
+    bool, typer.Option("--push-certificates", help="Send an issued certificate along, with POST.")
+]
+SandboxJSON = Annotated[
+    bool, typer.Option("--json", help="Write what a caller has to know as JSON, in the first line of stdout.")
+]
