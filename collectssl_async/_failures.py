@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ._secrets import scrub
+from ._secrets import scrub_password
 from .errors import CallTimeoutError, CollectSSLError, MalformedResponseError, TransportError
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ def read_failure(error: Exception, credentials: Credentials) -> tuple[CollectSSL
     names = [kind.__name__ for kind in type(error).__mro__ if kind.__module__.split(".")[0] in _LIBRARIES]
     if not names:
         return TransportError(f"the transport failed: {type(error).__name__}"), False
-    text = f"{names[0]}: {scrub(_reason(error), credentials)[:_QUOTED]}".rstrip(": ")
+    text = f"{names[0]}: {scrub_password(_reason(error), credentials)[:_QUOTED]}".rstrip(": ")
     meaning = next((_MEANINGS[name] for name in names if name in _MEANINGS), TransportError)
     return meaning(text), not _BEFORE_SENDING.isdisjoint(names)
 
