@@ -231,12 +231,13 @@ class CollectSSLClient:
                 outcome: CollectSSLResponse | CollectSSLError = AuthenticationError(*self._refused.args)
             else:
                 outcome = understand(request, await self._exchange(request, hold), self._credentials)
-        if isinstance(outcome, CollectSSLError):
-            logger.debug("%s: %s", self._endpoint, outcome)
             if isinstance(outcome, AuthenticationError):
                 self._refused = outcome
+            elif not isinstance(outcome, CollectSSLError):
+                self._refused = None
+        if isinstance(outcome, CollectSSLError):
+            logger.debug("%s: %s", self._endpoint, outcome)
             raise outcome
-        self._refused = None
         return outcome
 
     def _check_usable(self) -> None:

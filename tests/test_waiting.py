@@ -41,7 +41,9 @@ from collectssl_async.errors import API_ERRORS
 from . import pki
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import AsyncIterator, Callable
+
+    from collectssl_async import Hold
 
     Answer = str | bytes | Exception | httpx.Response | Callable[[], Any]
 
@@ -315,6 +317,33 @@ async def test_after_a_wrong_login_every_wait_of_the_client_ends_without_a_call(
             tasks.start_soon(wait, number)
     assert len(ended) == 500
     assert len(service.times) == 2
+
+
+class SlowToLeave:
+    """A guard that awaits on the way out, as one that talks to a server does."""
+
+    def __init__(self, guard: ProcessGuard) -> None:
+        self._guard = guard
+
+    @contextlib.asynccontextmanager
+    async def hold(self, resource: str) -> AsyncIterator[Hold]:
+        async with self._guard.hold(resource) as hold:
+            yield hold
+        await anyio.sleep(1)
+
+
+async def test_the_wrong_login_is_known_before_the_next_turn_begins() -> None:
+    service = Service("-16\nIncorrect login details")
+    client = service.client(guard=SlowToLeave(ProcessGuard()))
+
+    async def wait(number: int) -> None:
+        with pytest.raises(AuthenticationError):
+            await client.wait_for_certificate(str(number))
+
+    async with anyio.create_task_group() as tasks:
+        for number in range(5):
+            tasks.start_soon(wait, number)
+    assert len(service.times) == 1
 
 
 async def test_a_wait_that_sleeps_learns_of_the_wrong_login_before_its_next_call() -> None:
