@@ -61,9 +61,22 @@ def httpx2(session: nox.Session) -> None:
     session.run("python", "-m", "pytest", "--http-library=httpx2", "-m", "http", *session.posargs)
 
 
+PROGRAMS = {
+    "chromium": "chromium",
+    "chromedriver": "chromium-driver",
+    "curl": "curl",
+    "openssl": "openssl",
+    "php": "php-cli php-curl php-guzzlehttp-guzzle",
+    "unzip": "unzip",
+}
+"""What the session `system` needs, and Debian's packages that have it."""
+
+
 @nox.session(python=PYTHONS[:1])
 def system(session: nox.Session) -> None:
     """Run the tests that need programs of the system: a browser, and clients of the API in other languages."""
+    if missing := [packages for program, packages in PROGRAMS.items() if shutil.which(program) is None]:
+        session.error(f"install Debian's packages {' '.join(missing)}")
     _install(session, "test", "system")
     session.run("python", "-m", "pytest", "tests/system", *session.posargs)
 
