@@ -7,6 +7,8 @@ import asyncio
 import getpass
 import importlib.util
 import inspect
+import json
+import os
 import re
 import shlex
 import shutil
@@ -14,7 +16,7 @@ import subprocess
 import sys
 import textwrap
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
 import httpx
 import pytest
@@ -25,6 +27,7 @@ from collectssl_async import (
     CollectSSLClient,
     CollectSSLError,
     CollectSSLRequest,
+    ConfigurationError,
     PollPolicy,
     PollState,
     StatusCode,
@@ -37,6 +40,7 @@ from collectssl_async.sandbox import Sandbox
 from collectssl_async.sandbox.authority import private_pem
 from collectssl_async.sandbox.variations import SWITCHES
 
+from .cli.harness import start
 from .clocks import VirtualClockLoop
 
 if TYPE_CHECKING:
@@ -242,7 +246,7 @@ def test_the_first_two_commands_do_all_the_set_up() -> None:
     assert (first, second) == tuple(f"{command}\n" for command in SET_UP)
 
 
-@pytest.mark.parametrize("command", [each for each in COMMANDS if each[1] != "demo"], ids=" ".join)
+@pytest.mark.parametrize("command", [each for each in COMMANDS if each[1] not in ("demo", "sandbox")], ids=" ".join)
 def test_the_commands_run(command: list[str], orders: dict[str, str]) -> None:
     with pytest.raises(SystemExit) as ended:
         main([replaced(argument, orders) for argument in command[1:]])
@@ -264,6 +268,44 @@ def test_the_demo_writes_what_the_readme_shows(
 def varying_removed(text: str) -> list[str]:
     """Lines without what differs from run to run: ports, times, how far the order was at each poll."""
     return [re.sub(r"\b[A-Z][a-z]{2} +\d+|\d+", "0", line) for line in text.splitlines()]
+
+
+@pytest.fixture
+def started() -> Iterator[dict[str, str]]:
+    """What `collectssl sandbox` says first, as long as it runs."""
+    with start("sandbox", "--port", "0", "--json") as process:
+        assert process.stdout is not None
+        try:
+            yield json.loads(process.stdout.readline())
+        finally:
+            process.terminate()
+
+
+@pytest.mark.parametrize("command", [each for each in COMMANDS if each[1] == "sandbox"], ids=" ".join)
+def test_the_commands_that_start_a_sandbox_would_serve(
+    command: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def refuse(*arguments: object, **named: object) -> NoReturn:
+        raise ConfigurationError("it would serve")
+
+    monkeypatch.setattr(Sandbox, "serve", refuse)
+    with pytest.raises(SystemExit):
+        main(command[1:])
+    assert "it would serve" in capsys.readouterr().err
+
+
+def test_the_sandbox_answers_what_is_sent_to_it(started: dict[str, str]) -> None:
+    (told,) = [block.text for block in blocks() if block.text.startswith("curl ")]
+    if shutil.which("curl") is None:
+        pytest.skip("there is no curl here")
+    script = told.replace("http://127.0.0.1:14444", started["management"]).replace("curl ", "curl -sS --fail ")
+    script = script.replace("https://127.0.0.1:14443/products/download/CollectSSL", started["endpoint"])
+    known = {name.upper(): value for name, value in started.items()}
+    ended = subprocess.run(
+        ["/bin/sh", "-e"], input=script, env={**os.environ, **known}, capture_output=True, text=True, check=False
+    )
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert re.search(r"\]1\n", ended.stdout), ended.stdout
 
 
 def test_openssl_accepts_what_the_demo_wrote(orders: dict[str, str], sandbox: Sandbox) -> None:

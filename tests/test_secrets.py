@@ -93,7 +93,7 @@ def assert_clean(error: BaseException) -> None:
         traceback = one.__traceback__
         while traceback is not None:
             frame = traceback.tb_frame
-            assert "/http" not in frame.f_code.co_filename, frame
+            assert "site-packages/http" not in frame.f_code.co_filename, frame
             if "collectssl_async" in frame.f_code.co_filename:
                 for name, value in frame.f_locals.items():
                     assert not shows(repr(value)), (frame, name)

@@ -13,6 +13,12 @@ def _positive(seconds: float | None) -> float | None:
     return seconds
 
 
+def _text(value: str | None) -> str | None:
+    if value is not None and any("\ud800" <= character <= "\udfff" for character in value):
+        raise typer.BadParameter("must be UTF-8 text")
+    return value
+
+
 Order = Annotated[str | None, typer.Argument(metavar="ORDER", help="The order number.", show_default=False)]
 CertificateID = Annotated[int | None, typer.Option(metavar="NUMBER", help="Name the order by a certificate ID.")]
 BaseOrderNumber = Annotated[int | None, typer.Option(metavar="NUMBER", help="Name the order by its base order number.")]
@@ -99,7 +105,9 @@ Linger = Annotated[
 Seed = Annotated[
     str | None,
     typer.Option(
-        metavar="TEXT", help="Repeat every choice that --strict makes: an earlier sandbox's seed, or any text."
+        callback=_text,
+        metavar="TEXT",
+        help="Repeat every choice that --strict makes: an earlier sandbox's seed, or any text.",
     ),
 ]
 Strict = Annotated[bool, typer.Option(help="Vary from reply to reply what a client must not rely on.")]
@@ -107,6 +115,7 @@ PushURL = Annotated[str | None, typer.Option(metavar="URL", help="Notify this UR
 PushUsername = Annotated[
     str | None,
     typer.Option(
+        callback=_text,
         metavar="NAME",
         help="Log in there; the password is read from COLLECTSSL_PUSH_PASSWORD or the file that "
         "COLLECTSSL_PUSH_PASSWORD_FILE names.",
