@@ -7,11 +7,14 @@ in `_decoding.py` and below, and loads with the first reply: it is a third of th
 from __future__ import annotations
 
 from enum import IntEnum
+from functools import cache
 from typing import TYPE_CHECKING
 
 from .parameters import LOGIN_NAME, LOGIN_PASSWORD, REQUEST_PARAMETERS
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from .credentials import Credentials
     from .errors import APIError
     from .models import CollectSSLRequest, CollectSSLResponse
@@ -42,13 +45,16 @@ def decode_response(request: CollectSSLRequest, *, content_type: str | None, bod
     API and `MalformedResponseError` for anything that the reference does not document. `content_type` is a hint at
     most: it has been seen to be wrong.
     """
-    from . import _decoding
-
-    return _decoding.decode_response(request, content_type=content_type, body=body)
+    return _readers()[0](request, content_type=content_type, body=body)
 
 
 def decode_error(*, body: bytes) -> APIError | None:
     """Return the API's error that a body holds, None for anything else. Meant for HTTP statuses other than 200."""
-    from . import _decoding
+    return _readers()[1](body)
 
-    return _decoding.decode_error(body)
+
+@cache  # an import statement costs some microseconds even when there is nothing to load
+def _readers() -> tuple[Callable[..., CollectSSLResponse], Callable[[bytes], APIError | None]]:
+    from ._decoding import decode_error, decode_response
+
+    return decode_response, decode_error
