@@ -20,6 +20,10 @@ if TYPE_CHECKING:
     from .models import CollectSSLRequest, CollectSSLResponse
 
 _EXCERPT = 200  # characters
+# Bytes that are scrubbed for it. The cut may leave half a password that no longer looks like one: so far behind that it
+# stays out of the excerpt, even if all before it are passwords in their longest form, 2,560 bytes masked by 10.
+_SCRUBBED = 256 * 1024
+_SUCCESS, _REDIRECT, _SERVER_ERROR = 2, 3, 5  # an HTTP status' hundreds
 _TOO_MANY_REQUESTS = 429
 _SECONDS = re.compile(r"[0-9]{1,9}(\.[0-9]{1,9})?", re.ASCII)
 
@@ -54,28 +58,27 @@ def understand(
 
 
 def _decode(request: CollectSSLRequest, reply: Reply) -> CollectSSLResponse:
-    if 200 <= reply.status_code < 300:  # noqa: PLR2004 - HTTP's success
+    kind = reply.status_code // 100
+    if kind == _SUCCESS:
         return decode_response(request, content_type=reply.content_type, body=reply.body)
     if error := decode_error(body=reply.body):
         raise error
-    if reply.status_code == _TOO_MANY_REQUESTS or reply.status_code >= 500:  # noqa: PLR2004 - HTTP's server errors
+    if reply.status_code == _TOO_MANY_REQUESTS or kind >= _SERVER_ERROR:
         raise ServerUnavailableError(
             f"the service is unavailable: HTTP {reply.status_code}",
             status_code=reply.status_code,
             retry_after=read_retry_after(reply.retry_after, datetime.now(UTC)),
         )
-    what = "a redirect, which is not followed" if 300 <= reply.status_code < 400 else "no reply of the API"  # noqa: PLR2004
-    raise MalformedResponseError(f"HTTP {reply.status_code}: {what}", excerpt=" ")
+    what = "a redirect, which is not followed" if kind == _REDIRECT else "no reply of the API"
+    raise MalformedResponseError(f"HTTP {reply.status_code}: {what}")
 
 
 def _cleaned(error: CollectSSLError, reply: Reply, credentials: Credentials) -> CollectSSLError:
     """Return the error without frames, context and credentials."""
     if isinstance(error, MalformedResponseError):
         error.status_code = reply.status_code
-        if error.excerpt:
-            # From the whole body, since a cut could leave half a password that no longer looks like one.
-            text = scrub(reply.body.decode(errors="replace"), credentials)[: 2 * _EXCERPT]
-            error.excerpt = " ".join("".join(c if c.isprintable() else " " for c in text).split())[:_EXCERPT]
+        text = scrub(reply.body[:_SCRUBBED].decode(errors="replace"), credentials)[: 2 * _EXCERPT]
+        error.excerpt = " ".join("".join(c if c.isprintable() else " " for c in text).split())[:_EXCERPT]
     elif isinstance(error, APIError):
         known = API_ERRORS.get(error.code)
         if known is None or error.message != known.text:

@@ -28,6 +28,7 @@ from collectssl_async import (
     ProcessGuard,
     QueryType,
 )
+from collectssl_async._reply import Reply, understand
 from collectssl_async._secrets import MASK, scrub_password
 
 from .tls_server import TLSServer, answer, cut, echo, silence
@@ -307,6 +308,17 @@ async def test_the_cut_of_an_excerpt_leaves_no_half_password(server: TLSServer) 
             await client.collect(REQUEST)
     assert "kk" not in caught.value.excerpt
     assert len(caught.value.excerpt) <= 200
+
+
+def test_a_page_full_of_passwords_in_their_longest_form_shows_no_half_of_one() -> None:
+    longest = Credentials(login_name="partner", login_password="\U0001f511" * 128)
+    secret = longest.login_password.get_secret_value()
+    form = quote(quote(secret), safe="")
+    for shift in (0, 1, len(form) // 2):
+        body = ("<" + "x" * shift + form * 400).encode()
+        error = understand(REQUEST, Reply(200, None, None, body), longest)
+        assert isinstance(error, MalformedResponseError)
+        assert "25F0" not in error.excerpt[shift + 1 :]
 
 
 @pytest.mark.anyio
