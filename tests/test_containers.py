@@ -26,20 +26,10 @@ from .packing import (
     pem,
     tlv,
 )
+from .reading import certificates, refused
 from .replies import numbered
 
 ROOT, ISSUING, LEAF = chain()
-README = "Your certificates. Install the root first.\r\n"
-
-
-def certificates(source: bytes | str, *, max_certificates: int | None = 32) -> tuple[bytes, ...]:
-    return containers.read(source, max_certificates=max_certificates).certificates
-
-
-def refused(source: bytes | str) -> MalformedResponseError:
-    with pytest.raises(MalformedResponseError) as caught:
-        containers.read(source)
-    return caught.value
 
 
 # --- files ------------------------------------------------------------------------------------------------------------

@@ -10,7 +10,6 @@ from base64 import b64encode
 import pytest
 
 from collectssl_async import containers
-from collectssl_async.errors import MalformedResponseError
 from collectssl_async.models import ResponseType
 
 from .packing import (
@@ -20,20 +19,10 @@ from .packing import (
     pack_zip,
     pem,
 )
+from .reading import README, certificates, refused
 from .replies import numbered
 
 ROOT, ISSUING, LEAF = chain()
-README = "Your certificates. Install the root first.\r\n"
-
-
-def certificates(source: bytes | str, *, max_certificates: int | None = 32) -> tuple[bytes, ...]:
-    return containers.read(source, max_certificates=max_certificates).certificates
-
-
-def refused(source: bytes | str) -> MalformedResponseError:
-    with pytest.raises(MalformedResponseError) as caught:
-        containers.read(source)
-    return caught.value
 
 
 @numbered(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from base64 import b64encode
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, quote_plus
 
@@ -21,36 +20,14 @@ from .packing import (
     pack_zip,
     pem,
 )
+from .payloads import CERTIFICATE_FIELDS, CONTAINERS, FIELDS, NETSCAPE, PKCS7, ZIP, attached, b64
 from .replies import decode, lines, numbered, payload_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from collectssl_async.models import CertificatePayload
 
 ROOT, ISSUING, LEAF = chain()
-ZIP = pack_zip({f"{number}.crt": pem(der).encode() for number, der in enumerate(chain())})
-PKCS7 = pack_pkcs7(chain())
-NETSCAPE = pack_netscape(chain())
-
-CONTAINERS = [
-    pytest.param(ResponseType.ZIP, ZIP, id="zip"),
-    pytest.param(ResponseType.NETSCAPE, NETSCAPE, id="netscape"),
-    pytest.param(ResponseType.PKCS7, PKCS7, id="pkcs7"),
-]
-FIELDS = ["zipFile", "netscapeCertificateSequence", "pkcs7"]
-CERTIFICATE_FIELDS = [*FIELDS, "caCertificate", "certificate"]
-
-
-def attached(body: bytes | str, **fields: Any) -> CertificatePayload:
-    response = decode(body, **fields)
-    assert response.status is StatusCode.ATTACHED
-    return payload_of(response)
-
-
-def b64(data: bytes) -> str:
-    return b64encode(data).decode()
-
 
 # --- URL-encoded ------------------------------------------------------------------------------------------------------
 

@@ -2,50 +2,22 @@
 
 from __future__ import annotations
 
-from base64 import b64encode
-from typing import TYPE_CHECKING, Any
-
 import pytest
 
 from collectssl_async.errors import MalformedResponseError
-from collectssl_async.models import ResponseType, StatusCode
+from collectssl_async.models import ResponseType
 
 from .packing import (
     base64_lines,
     chain,
-    pack_netscape,
     pack_pkcs7,
     pack_zip,
     pem,
 )
+from .payloads import CONTAINERS, PKCS7, ZIP, attached, b64
 from .replies import decode, lines, numbered, payload_of, said, unnamed
 
-if TYPE_CHECKING:
-    from collectssl_async.models import CertificatePayload
-
 ROOT, ISSUING, LEAF = chain()
-ZIP = pack_zip({f"{number}.crt": pem(der).encode() for number, der in enumerate(chain())})
-PKCS7 = pack_pkcs7(chain())
-NETSCAPE = pack_netscape(chain())
-
-CONTAINERS = [
-    pytest.param(ResponseType.ZIP, ZIP, id="zip"),
-    pytest.param(ResponseType.NETSCAPE, NETSCAPE, id="netscape"),
-    pytest.param(ResponseType.PKCS7, PKCS7, id="pkcs7"),
-]
-FIELDS = ["zipFile", "netscapeCertificateSequence", "pkcs7"]
-CERTIFICATE_FIELDS = [*FIELDS, "caCertificate", "certificate"]
-
-
-def attached(body: bytes | str, **fields: Any) -> CertificatePayload:
-    response = decode(body, **fields)
-    assert response.status is StatusCode.ATTACHED
-    return payload_of(response)
-
-
-def b64(data: bytes) -> str:
-    return b64encode(data).decode()
-
 
 # --- newline-delimited ------------------------------------------------------------------------------------------------
 

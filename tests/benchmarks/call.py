@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, NamedTuple
 import anyio
 import httpx
 
-from collectssl_async import CollectSSLClient, CollectSSLRequest, Credentials, QueryType, ResponseFormat
+from collectssl_async import CollectSSLClient, Credentials, OrderRef
+from collectssl_async._requests import status_request
 from collectssl_async.wire import encode_request
 
 from ..pki import hierarchy
@@ -24,17 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 ORDER = "1234567890"
-REQUEST = CollectSSLRequest(
-    order_number=ORDER,
-    query_type=QueryType.STATUS_ONLY,
-    response_format=ResponseFormat.URL_ENCODED,
-    show_validity_period=True,
-    show_fqdn=True,
-    show_ext_status=True,
-    show_mdc_domain_details=True,
-    show_mdc_domain_details2=True,
-    show_status_details=True,
-)
+REQUEST = status_request(OrderRef(order_number=ORDER))
 CREDENTIALS = Credentials(login_name="benchmark", login_password="not a secret")
 ROUNDS, CALLS = 151, 10
 
