@@ -18,22 +18,22 @@ if TYPE_CHECKING:
 
 PACKAGE = "collectssl_async"
 ROOT = Path(collectssl_async.__file__).parent
-WEIGHTY = ("cryptography", "typer", "rich", "starlette", "uvicorn")
+WEIGHTY = ("cryptography", "typer", "rich", "starlette", "uvicorn", "filelock", "redis", "psycopg", "sqlite3")
 
 # From the lowest up: a layer imports from lower ones alone. Modules of one line are strangers to each other; those of a
 # package know each other.
 LAYERS = (
     ("errors",),
-    ("models", "credentials"),
-    ("_armour", "_ber", "_keys", "_requests", "_secrets", "_writing", "_zip", "parameters", "polling"),
-    ("containers", "_fields", "_chain"),
+    ("models", "credentials", "_callers"),
+    ("_armour", "_ber", "_hints", "_keys", "_requests", "_secrets", "_writing", "_zip", "parameters", "polling"),
+    ("containers", "_fields", "_chain", "_notifications"),
     ("_blocks", "_form"),
     ("_newline",),
     ("_decoding",),
     ("wire", "certificates"),
     ("guards",),
     ("_failures", "_reply", "_waiting"),
-    ("client",),
+    ("client", "push"),
     ("watch",),
     ("__init__",),
     ("sandbox",),
