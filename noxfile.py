@@ -35,6 +35,8 @@ def _starts(python: str) -> bool:
 
 PYTHONS = _pythons()
 
+ON_ALL_CORES = ("-n", "auto", "--dist", "worksteal")
+
 
 def _install(session: nox.Session, *groups: str) -> None:
     session.install("-e", ".[all]", *nox.project.dependency_groups(PROJECT, *groups))
@@ -42,14 +44,20 @@ def _install(session: nox.Session, *groups: str) -> None:
 
 @nox.session(python=PYTHONS)
 def tests(session: nox.Session) -> None:
-    """Run the tests; on the first Python, measure the branches that all of them together cover."""
+    """Run the tests, one process a core.
+
+    On the first Python also those that run servers and many processes; the branches that all of them cover are measured.
+    """
     _install(session, "test")
-    if session.python != PYTHONS[0] or session.posargs:
+    if session.posargs:
         session.run("python", "-m", "pytest", *session.posargs)
+        return
+    if session.python != PYTHONS[0]:
+        session.run("python", "-m", "pytest", *ON_ALL_CORES, "-m", "not servers")
         return
     session.env["COVERAGE_FILE"] = str(Path(session.create_tmp()) / "coverage")
     session.run("coverage", "erase")
-    session.run("coverage", "run", "-m", "pytest")
+    session.run("coverage", "run", "-m", "pytest", *ON_ALL_CORES)
     session.run("coverage", "combine", "--quiet")
     session.run("coverage", "report", "--fail-under=95")
 
@@ -58,7 +66,7 @@ def tests(session: nox.Session) -> None:
 def httpx2(session: nox.Session) -> None:
     """Run the tests that make HTTP calls with httpx2 instead of httpx."""
     _install(session, "test")
-    session.run("python", "-m", "pytest", "--http-library=httpx2", "-m", "http", *session.posargs)
+    session.run("python", "-m", "pytest", *ON_ALL_CORES, "--http-library=httpx2", "-m", "http", *session.posargs)
 
 
 PROGRAMS = {

@@ -42,6 +42,7 @@ if TYPE_CHECKING:
 
     import httpx2
 
+    from ._hints import Hints
     from .guards import Guard, Hold
     from .guards._runtime import Loop
     from .models import CollectSSLRequest, CollectSSLResponse
@@ -182,33 +183,48 @@ class CollectSSLClient:
         timeout: float | None = None,
         state: PollState | None = None,
         on_update: Callable[[PollUpdate], Awaitable[object] | object] | None = None,
-        push: None = None,
+        push: Hints | None = None,
     ) -> CertificateBundle:
         """Wait until the certificate can be collected, and return it.
 
         `timeout` is seconds from now. At the deadline the order is asked for once more, if `min_interval` has passed
         since the last time; a call under way is finished, not cut; then `WaitTimeoutError` carries the state from which
         another wait goes on. `on_update`, a function or a coroutine function, is given a `PollUpdate` after every poll.
+        `push`, a `PushReceiver`, lets a notification end a pause, and `policy` is `PollPolicy.gentle()` unless given.
         Raises what ends the wait, `CertificateError` when what came cannot be used, and `ValueError` for the state of
         another order.
         """
-        if push is not None:
-            raise ConfigurationError("push is not supported by this version: leave it out, or None")
         if timeout is not None and not timeout >= 0:
             raise ValueError(f"timeout must be a number of seconds, 0 or more, or None, not {timeout!r}")
-        wait = Wait(self._ask, OrderRef.of(order), policy or PollPolicy(), state)
+        if policy is None:
+            policy = PollPolicy() if push is None else PollPolicy.gentle()
+        wait = Wait(self._ask, OrderRef.of(order), policy, state)
+        stop_listening = None if push is None else push.listen(wait.hear, wait.state.order)
+        try:
+            return await self._wait(wait, policy, timeout, on_update)
+        finally:
+            if stop_listening is not None:
+                stop_listening()
+
+    async def _wait(
+        self,
+        wait: Wait,
+        policy: PollPolicy,
+        timeout: float | None,
+        on_update: Callable[[PollUpdate], Awaitable[object] | object] | None,
+    ) -> CertificateBundle:
         deadline = math.inf if timeout is None else anyio.current_time() + timeout
         asked_at_deadline = False
         while True:
-            if wait.due > deadline:
-                await anyio.sleep_until(deadline)
-                if asked_at_deadline or wait.asked_within((policy or PollPolicy()).min_interval):
+            too_late = wait.due > deadline
+            if not await wait.rest(min(wait.due, deadline)):
+                continue
+            if too_late:
+                if asked_at_deadline or wait.asked_within(policy.min_interval):
                     raise WaitTimeoutError(
                         f"order {wait.state.order} has no certificate after {timeout:g} s", state=wait.state
                     )
                 asked_at_deadline = True
-            else:
-                await anyio.sleep_until(wait.due)
             update = await wait.ask()
             if on_update is not None:
                 outcome = on_update(update)

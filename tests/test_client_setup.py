@@ -95,12 +95,6 @@ def test_a_second_loop_is_refused_by_a_client_with_connections_of_its_own() -> N
     assert "make one client for each loop" in str(asyncio.run(call()))
 
 
-@pytest.mark.asyncio
-async def test_push_is_refused_as_long_as_there_is_none() -> None:
-    with pytest.raises(ConfigurationError, match="push is not supported"):
-        await CollectSSLClient(CREDENTIALS).wait_for_certificate("1", push=object())  # type: ignore[arg-type]  # as above
-
-
 class Compressed(httpx.AsyncBaseTransport):
     """Compresses replies although it was not asked to, as some proxies do."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 from urllib.parse import urlsplit
@@ -11,6 +12,7 @@ from ..errors import ConfigurationError
 
 if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
+    from datetime import datetime
 
 _DEFAULT_PORTS = {"https": 443, "http": 80}
 
@@ -34,6 +36,46 @@ class Guard(Protocol):
         """Return a context that is entered when nobody else calls `resource`, a URL.
 
         Raises `GuardTimeoutError` when the turn does not come in time, `GuardLostError` when it was lost.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Holder:
+    """Who has a turn: the host's name, the process's number there, and since when (aware, UTC)."""
+
+    host: str
+    process: int
+    since: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class GuardStatus:
+    """How a guard beyond the process stands for one resource, as far as its store tells.
+
+    `held` where somebody has a turn, `holder` where the store says who; `unfinished_until` (aware, UTC) is when an
+    abandoned call stops keeping everyone out, None where there is none or where nobody has found it yet.
+    """
+
+    resource: str
+    held: bool
+    holder: Holder | None = None
+    unfinished: bool = False
+    unfinished_until: datetime | None = None
+
+
+@runtime_checkable
+class Inspectable(Protocol):
+    """A guard whose turns can be looked at from outside, and ended by somebody who knows better."""
+
+    async def status(self, resource: str) -> GuardStatus:
+        """Return how it stands for `resource`, a URL, without waiting. Raises `GuardError`, `ConfigurationError`."""
+        ...
+
+    async def force_release(self, resource: str) -> bool:
+        """Free a wedged lock and forget its unfinished call; say whether there was anything to free.
+
+        A call in work is not stopped: the caller must know that there is none.
         """
         ...
 
