@@ -42,8 +42,7 @@ if TYPE_CHECKING:
 
     from collectssl_async import Hold
 
-    from . import pki
-from .scripted import Answer
+    from .scripted import Answer
 
 pytestmark = [pytest.mark.anyio, pytest.mark.virtual_clock]
 
