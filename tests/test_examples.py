@@ -54,8 +54,9 @@ def test_the_script_shows_how_files_come() -> None:
     assert re.fullmatch(r"wrote: \S+/fullchain.pem, valid until \d{4}-\d\d-\d\d", line)
 
 
-def test_the_background_loop_shows_that_no_poll_is_lost_or_repeated_by_a_restart() -> None:
-    lines = run_as_told("background_loop.py")
+@pytest.mark.parametrize("example", ["background_loop.py", "own_database.py"])
+def test_what_is_started_again_shows_that_no_poll_is_lost_or_repeated(example: str) -> None:
+    lines = run_as_told(example)
     polls: dict[str, list[int]] = {}
     for line in lines:
         if found := re.fullmatch(r"order (\d+): status \d after (\d+) polls", line):
@@ -78,7 +79,7 @@ def test_the_web_app_shows_its_answers() -> None:
 
 
 def test_every_example_is_tried_here() -> None:
-    assert EXAMPLES == ["automation.py", "background_loop.py", "fastapi_app.py"]
+    assert EXAMPLES == ["automation.py", "background_loop.py", "fastapi_app.py", "own_database.py"]
 
 
 # --- with an account's credentials in the environment -----------------------------------------------------------------
@@ -246,6 +247,47 @@ class TestBackgroundLoop:
             async with self.waits(example, sandbox, tmp_path) as waits:
                 await example.serve(waits, [order])
             assert capsys.readouterr().out.count("the service is at work") >= 200
+
+        on_virtual_time(work())
+
+
+class TestOwnDatabase:
+    EXAMPLE = "own_database"
+
+    @asynccontextmanager
+    async def client(self, sandbox: Sandbox) -> AsyncIterator[CollectSSLClient]:
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(app=sandbox.app)) as http:
+            yield CollectSSLClient(sandbox.credentials, http_client=http)
+
+    def test_goes_on_where_the_last_life_was(self, example: ModuleType, tmp_path: Path) -> None:
+        async def work() -> None:
+            sandbox = Sandbox(seed=1)
+            order = sandbox.place_order("shop.example.com", issue_after_polls=4, issue_after=None).order_number
+            example.Shop(str(tmp_path / "shop.db")).order(order, "shop.example.com")
+            for _ in range(2):
+                shop = example.Shop(str(tmp_path / "shop.db"))
+                async with self.client(sandbox) as client:
+                    with pytest.raises(TimeoutError):
+                        await asyncio.wait_for(example.wait_for_all(client, shop, PollPolicy(jitter=0)), 200)
+            assert len(sandbox.calls) == 3  # the fourth is due after 240 s
+            async with self.client(sandbox) as client:
+                await example.wait_for_all(client, shop)
+            assert [call.answer for call in sandbox.calls] == [0, 0, 0, 0, 1, 2]
+            assert shop.waiting() == {}
+
+        on_virtual_time(work())
+
+    def test_an_order_that_was_refused_is_kept_with_its_problem(self, example: ModuleType) -> None:
+        async def work() -> None:
+            sandbox, shop = Sandbox(seed=1), example.Shop(":memory:")
+            bad, good = (sandbox.place_order(f"{name}.example.com") for name in ("bad", "good"))
+            bad.reject()
+            for placed in (bad, good):
+                shop.order(placed.order_number, placed.fqdn)
+            async with self.client(sandbox) as client:
+                await example.wait_for_all(client, shop)
+            rows = dict(shop._database.execute("SELECT domain, problem IS NULL FROM orders"))
+            assert rows == {"bad.example.com": 0, "good.example.com": 1}
 
         on_virtual_time(work())
 
