@@ -6,18 +6,14 @@ this puts in order what a reply brought, and proves each step of the order by it
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections import defaultdict
 from typing import TYPE_CHECKING, NamedTuple
 
+from ._facts import Facts, Name, is_signed_by, read, shown
 from .errors import CertificateError, ChainError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
-    from datetime import datetime
-
-    from cryptography import x509
-
-_NAME_MAX = 200
 
 
 class Chain(NamedTuple):
@@ -39,7 +35,7 @@ def build_chain(certificates: Iterable[bytes], leaf: bytes | None) -> Chain:
     readable = [fact for der in others if (fact := _read_candidate(der)) is not None]
     walk = _Walk()
     if leaf is not None:
-        found = _read(leaf)
+        found = read(leaf)
     else:
         found = _only_leaf(readable, walk, received=len(others))
         others.remove(found.der)
@@ -48,110 +44,70 @@ def build_chain(certificates: Iterable[bytes], leaf: bytes | None) -> Chain:
     unreadable = len(others) - sum(each is not found for each in readable)
     if not path and (cas or unreadable):
         raise ChainError(_no_issuer(found, cas, unreadable))
-    root = path.pop().der if path and walk.issued(path[-1], path[-1]) else None
+    root = path.pop().der if path and walk.is_self_signed(path[-1]) else None
     return Chain(found.der, tuple(each.der for each in path), root)
 
 
-# --- reading one certificate ------------------------------------------------------------------------------------------
+# --- who issued whom --------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class _Facts:
-    """What the walk needs of a certificate. Compared by identity: cross-signed twins share subject and key."""
-
-    der: bytes
-    certificate: x509.Certificate
-    subject: x509.Name
-    issuer: x509.Name
-    key_id: bytes | None
-    issuer_key_id: bytes | None
-    ca_flag: bool | None  # None without BasicConstraints
-    has_extensions: bool  # False for X.509 version 1
-    start: datetime
-    end: datetime
-
-
-def _read(der: bytes) -> _Facts:
-    """Read all of a certificate that is ever looked at, so that nothing fails later. Raises `CertificateError`."""
-    from cryptography import x509
-
-    try:
-        certificate = x509.load_der_x509_certificate(der)
-        certificate.public_key()
-        extensions = {type(each.value): each.value for each in certificate.extensions}
-        constraints = extensions.get(x509.BasicConstraints)
-        key_id = extensions.get(x509.SubjectKeyIdentifier)
-        issuer_key_id = extensions.get(x509.AuthorityKeyIdentifier)
-        return _Facts(
-            der=der,
-            certificate=certificate,
-            subject=certificate.subject,
-            issuer=certificate.issuer,
-            key_id=key_id.digest if isinstance(key_id, x509.SubjectKeyIdentifier) else None,
-            issuer_key_id=issuer_key_id.key_identifier
-            if isinstance(issuer_key_id, x509.AuthorityKeyIdentifier)
-            else None,
-            ca_flag=constraints.ca if isinstance(constraints, x509.BasicConstraints) else None,
-            has_extensions=certificate.version is not x509.Version.v1,
-            start=certificate.not_valid_before_utc,
-            end=certificate.not_valid_after_utc,
-        )
-    except Exception as error:
-        # cryptography reads lazily, and what it raises for a broken name, extension or key has no common class.
-        raise CertificateError(f"the certificate cannot be read: {_one_line(str(error))}") from error
-
-
-def _read_candidate(der: bytes) -> _Facts | None:
+def _read_candidate(der: bytes) -> Facts | None:
     """Return None for a certificate that cannot be read: it is a stranger to every chain."""
     try:
-        return _read(der)
+        return read(der)
     except CertificateError:
         return None
 
 
 class _Walk:
-    """Who issued whom. Each pair of certificates is verified at most once, since signatures are what costs."""
+    """Who issued whom. A certificate is verified at most once with each key, since signatures are what costs."""
 
     def __init__(self) -> None:
-        self._issued: dict[tuple[_Facts, _Facts], bool] = {}
+        self._signed: dict[tuple[Facts, bytes], bool] = {}
 
-    def issued(self, child: _Facts, candidate: _Facts) -> bool:
+    def issued(self, child: Facts, candidate: Facts) -> bool:
         """Say whether the candidate's name, key identifier and key are those of the child's issuer."""
         if child.issuer != candidate.subject:
             return False
         if None not in (child.issuer_key_id, candidate.key_id) and child.issuer_key_id != candidate.key_id:
             return False
-        pair = (child, candidate)
-        if pair not in self._issued:
-            self._issued[pair] = _is_signed_by(child.certificate, candidate.certificate)
-        return self._issued[pair]
+        # Twins share their key: in a mesh this is what keeps the number of verifications linear.
+        pair = (child, candidate.key_info)
+        if pair not in self._signed:
+            self._signed[pair] = is_signed_by(child, candidate)
+        return self._signed[pair]
 
-    def is_ca(self, fact: _Facts) -> bool:
-        """Say whether it may issue. Version 1 knows no CA flag; its self-signed certificates are roots of old."""
+    def issuers(self, child: Facts, candidates: Sequence[Facts]) -> list[Facts]:
+        """Return the candidates that issued the child; of twins the one that it names, where it names one that came."""
+        found = [each for each in candidates if self.issued(child, each)]
+        return [each for each in found if (each.issuer, each.serial) == child.issuer_named] or found
+
+    def is_self_signed(self, fact: Facts) -> bool:
+        """Say whether a certificate is its own issuer."""
+        return self.issued(fact, fact)
+
+    def is_ca(self, fact: Facts) -> bool:
+        """Say whether it is a CA. Version 1 knows no CA flag; its self-signed certificates are roots of old."""
         if fact.ca_flag is None:
-            return not fact.has_extensions and self.issued(fact, fact)
+            return fact.is_version_1 and self.is_self_signed(fact)
         return fact.ca_flag
-
-
-def _is_signed_by(child: x509.Certificate, candidate: x509.Certificate) -> bool:
-    try:
-        child.verify_directly_issued_by(candidate)
-    except Exception:  # noqa: BLE001 - a wrong signature, an unknown algorithm, an unfit key: no common class, one meaning
-        return False
-    return True
 
 
 # --- the leaf ---------------------------------------------------------------------------------------------------------
 
 
-def _only_leaf(readable: Sequence[_Facts], walk: _Walk, *, received: int) -> _Facts:
+def _only_leaf(readable: Sequence[Facts], walk: _Walk, *, received: int) -> Facts:
     """Return the only certificate that is no CA and issued none of the others."""
     if not received:
         raise CertificateError("the reply brought no certificates")
+    children = defaultdict[Name, list[Facts]](list)
+    for each in readable:
+        children[each.issuer].append(each)
     found = [
         each
         for each in readable
-        if not walk.is_ca(each) and not any(walk.issued(other, each) for other in readable if other is not each)
+        if not walk.is_ca(each)
+        and not any(walk.issued(other, each) for other in children.get(each.subject, ()) if other is not each)
     ]
     if len(found) == 1:
         return found[0]
@@ -159,72 +115,77 @@ def _only_leaf(readable: Sequence[_Facts], walk: _Walk, *, received: int) -> _Fa
     came = f"of the {received} certificates that came"
     if not found:
         raise CertificateError(f"no leaf: {len(readable)} {came} are CAs or issued another one{unread}")
-    names = "; ".join(_name(each.subject) for each in found)
+    names = "; ".join(shown(each.certificate.subject) for each in found)
     raise CertificateError(f"more than one leaf: {len(found)} {came} could be it{unread}: {names}")
 
 
 # --- the way up -------------------------------------------------------------------------------------------------------
 
 
-def _farthest(leaf: _Facts, cas: Sequence[_Facts], walk: _Walk) -> list[_Facts]:
+def _farthest(leaf: Facts, cas: Sequence[Facts], walk: _Walk) -> list[Facts]:
     """Return the way from the leaf's issuer to the farthest CA; empty when none of them issued the leaf.
 
     A CA that ends before the leaf does is used only where no way to a self-signed one avoids it; one that ended before
     the leaf began is not used at all.
     """
-    usable = [ca for ca in cas if ca.end >= leaf.start]
+    usable = [ca for ca in cas if ca.may_sign and ca.end >= leaf.start]
     lasting = [ca for ca in usable if ca.end >= leaf.end]
-    ways = _ways(leaf, lasting, walk)
-    if len(lasting) < len(usable) and not any(walk.issued(way[-1], way[-1]) for way in ways):
-        ways = _ways(leaf, usable, walk)
-    # The ways come in order of preference, and of equals min takes the first.
-    return min(ways, key=lambda way: (-len(way), not walk.issued(way[-1], way[-1])), default=[])
+    levels, below = _reach(leaf, lasting, walk)
+    if len(lasting) < len(usable) and not any(walk.is_self_signed(ca) for level in levels for ca in level):
+        levels, below = _reach(leaf, usable, walk)
+    if not levels:
+        return []
+    farthest = levels[-1]
+    step = next((ca for ca in farthest if walk.is_self_signed(ca)), farthest[0])
+    way = []
+    while step is not leaf:
+        way.append(step)
+        step = below[step]
+    return way[::-1]
 
 
-def _ways(leaf: _Facts, cas: Sequence[_Facts], walk: _Walk) -> list[list[_Facts]]:
-    """Return the shortest way to each CA that can be reached, breadth first: every CA is reached once, loops or not."""
-    waiting = sorted(cas, key=_preference)
-    ways: list[list[_Facts]] = []
-    level = [] if walk.issued(leaf, leaf) else [(leaf, list[_Facts]())]
+def _reach(leaf: Facts, cas: Sequence[Facts], walk: _Walk) -> tuple[list[list[Facts]], dict[Facts, Facts]]:
+    """Return the CAs by the fewest steps that lead to them, and for each the certificate that its way comes from.
+
+    Breadth first: every CA is reached once, loops or not.
+    """
+    waiting = defaultdict[Name, list[Facts]](list)
+    for ca in cas:
+        waiting[ca.subject].append(ca)
+    levels: list[list[Facts]] = []
+    below: dict[Facts, Facts] = {}
+    level = [leaf]
     while level:
-        following = []
-        for certificate, way in level:
-            reached = [ca for ca in waiting if walk.issued(certificate, ca)]
-            waiting = [ca for ca in waiting if ca not in reached]
-            following += [(ca, [*way, ca]) for ca in reached]
-        following.sort(key=lambda step: _preference(step[0]))
-        ways += [way for _, way in following]
+        following: list[Facts] = []
         # Nothing goes on from a self-signed certificate: it passes for issued by its own cross-signed twin.
-        level = [(ca, way) for ca, way in following if not walk.issued(ca, ca)]
-    return ways
+        for child in (each for each in level if not walk.is_self_signed(each)):
+            found = walk.issuers(child, waiting[child.issuer])
+            below |= dict.fromkeys(found, child)
+            following += found
+            waiting[child.issuer] = [ca for ca in waiting[child.issuer] if ca not in below]
+        # They came sorted by their DER, and this is stable: of equals the one above the longer-lasting is first.
+        level = sorted(following, key=_longest_first)
+        levels += [level] if level else []
+    return levels, below
 
 
-def _preference(ca: _Facts) -> tuple[float, bytes]:
-    """Sort what lasts longest first; the DER settles the rest."""
-    return -ca.end.timestamp(), ca.der
+def _longest_first(ca: Facts) -> float:
+    return -ca.end.timestamp()
 
 
 # --- words ------------------------------------------------------------------------------------------------------------
 
 
-def _no_issuer(leaf: _Facts, cas: Sequence[_Facts], unreadable: int) -> str:
+def _no_issuer(leaf: Facts, cas: Sequence[Facts], unreadable: int) -> str:
     came = "; ".join(_described(leaf, cas, unreadable))
-    return f"none of the CA certificates that came issued the leaf, whose issuer is {_name(leaf.issuer)}; came: {came}"
+    issuer = shown(leaf.certificate.issuer)
+    return f"none of the CA certificates that came issued the leaf, whose issuer is {issuer}; came: {came}"
 
 
-def _described(leaf: _Facts, cas: Sequence[_Facts], unreadable: int) -> Iterator[str]:
+def _described(leaf: Facts, cas: Sequence[Facts], unreadable: int) -> Iterator[str]:
     for ca in cas:
         ended = f" (ended {ca.end:%Y-%m-%d}, before the leaf began)" if ca.end < leaf.start else ""
-        yield _name(ca.subject) + ended
+        barred = "" if ca.may_sign else " (its key usage does not let it sign certificates)"
+        yield shown(ca.certificate.subject) + ended + barred
     if unreadable:
         yield f"{unreadable} that cannot be read"
-
-
-def _name(name: x509.Name) -> str:
-    return _one_line(name.rfc4514_string()) or "(no name)"
-
-
-def _one_line(text: str) -> str:
-    """Make text of unknown origin fit for one line of a message."""
-    line = "".join(character if character.isprintable() else " " for character in text[:_NAME_MAX])
-    return line + ("..." if len(text) > _NAME_MAX else "")

@@ -35,7 +35,8 @@ def load_private_key(given: PrivateKeyTypes | bytes | str, *, what: str = "priva
         path = ": hand in the key itself, not the path of its file" if isinstance(given, str) else ""
         instead = (text for sign, text in _INSTEAD_OF_A_KEY if sign in pem)
         problem = next(instead, f"is not a private key in PEM{path}")
-    # Raised out here, so that no context of the error holds the key.
+    # Raised out here and without them, so that neither the error's context nor a frame of its traceback holds the key.
+    del given, pem
     raise CertificateError(f"{what} {problem}")
 
 

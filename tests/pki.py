@@ -73,6 +73,7 @@ class Identity:
         end: datetime = CA_END,
         is_ca: bool = True,
         key_ids: bool = True,
+        path_length: int | None = None,
         extensions: Sequence[x509.ExtensionType] = (),
     ) -> Identity:
         """Issue a CA; `is_ca=False` takes its CA flag, `key_ids=False` its key identifiers."""
@@ -82,7 +83,7 @@ class Identity:
             self,
             start,
             end,
-            [*ca_extensions(is_ca=is_ca), *extensions],
+            [*ca_extensions(is_ca=is_ca, path_length=path_length), *extensions],
             key_ids=key_ids,
         )
 
@@ -163,9 +164,14 @@ def _der(certificate: Identity | bytes) -> bytes:
     return certificate if isinstance(certificate, bytes) else certificate.der
 
 
-def ca_extensions(*, is_ca: bool = True) -> list[x509.ExtensionType]:
+def ca_extensions(
+    *, is_ca: bool = True, signs_certificates: bool = True, path_length: int | None = None
+) -> list[x509.ExtensionType]:
     """Return what RFC 5280 asks of a CA, besides the key identifiers."""
-    return [x509.BasicConstraints(ca=is_ca, path_length=None), _key_usage(signs_certificates=True)]
+    return [
+        x509.BasicConstraints(ca=is_ca, path_length=path_length),
+        _key_usage(signs_certificates=signs_certificates),
+    ]
 
 
 def leaf_extensions() -> list[x509.ExtensionType]:
@@ -200,10 +206,13 @@ def issue(
     extensions: Sequence[x509.ExtensionType],
     *,
     key_ids: bool = True,
+    critical: tuple[type[x509.ExtensionType], ...] = (x509.BasicConstraints, x509.KeyUsage),
+    digest: hashes.SHA256 | hashes.SHA384 | None = None,
+    rsa_padding: padding.PSS | None = None,
 ) -> Identity:
     """Make a certificate with exactly these extensions and, unless told otherwise, both key identifiers.
 
-    Without an issuer it is self-signed.
+    Without an issuer it is self-signed. The digest is SHA-256 where the key takes one.
     """
     signer = issuer.key if issuer else key
     builder = (
@@ -216,34 +225,74 @@ def issue(
         .not_valid_after(end)
     )
     for extension in extensions:
-        builder = builder.add_extension(
-            extension, critical=isinstance(extension, x509.BasicConstraints | x509.KeyUsage)
-        )
+        builder = builder.add_extension(extension, critical=isinstance(extension, critical))
     if key_ids:
         builder = builder.add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
         authority = x509.AuthorityKeyIdentifier.from_issuer_public_key(signer.public_key())
         builder = builder.add_extension(authority, critical=False)
-    digest = None if isinstance(signer, ed25519.Ed25519PrivateKey) else hashes.SHA256()
-    return Identity(builder.sign(signer, digest), key)
+    with_digest = None if isinstance(signer, ed25519.Ed25519PrivateKey) else digest or hashes.SHA256()
+    return Identity(builder.sign(signer, with_digest, rsa_padding=rsa_padding), key)
 
 
 # --- what the certificate builder refuses to make ---------------------------------------------------------------------
 
 
 def version_1(identity: Identity, issuer: Identity | None = None) -> Identity:
-    """Return the certificate in X.509 version 1, which knows no extensions and so no CA flag. RSA alone.
+    """Return the certificate in X.509 version 1, which knows no extensions and so no CA flag.
 
     Without an issuer it is self-signed.
     """
-    key = (issuer or identity).key
-    if not isinstance(key, rsa.RSAPrivateKey):
-        raise TypeError("only an RSA key signs version 1 here")
     version, extensions = 0xA0, 0xA3
-    fields = _elements(_elements(identity.certificate.tbs_certificate_bytes)[0][1])
-    tbs = _element(0x30, b"".join(whole for whole, _ in fields if whole[0] not in (version, extensions)))
-    algorithm = _elements(_elements(identity.der)[0][1])[1][0]
-    signature = _element(0x03, b"\0" + key.sign(tbs, padding.PKCS1v15(), hashes.SHA256()))
-    return Identity(x509.load_der_x509_certificate(_element(0x30, tbs + algorithm + signature)), identity.key)
+    fields = [whole for whole, _ in _fields(identity) if whole[0] not in (version, extensions)]
+    der = _signed_again(identity, fields, (issuer or identity).key)
+    return Identity(x509.load_der_x509_certificate(der), identity.key)
+
+
+def with_serial(identity: Identity, serial: int, issuer: Identity | None = None) -> bytes:
+    """Return the certificate's DER with a serial number that may be zero or negative: loading it warns."""
+    fields = [whole for whole, _ in _fields(identity)]
+    fields[1] = _element(0x02, serial.to_bytes(serial.bit_length() // 8 + 1, "big", signed=True))
+    return _signed_again(identity, fields, (issuer or identity).key)
+
+
+def with_sha1(identity: Identity, issuer: Identity) -> Identity:
+    """Return the certificate signed by SHA-1, as was usual until 2016. RSA alone."""
+    fields = [whole for whole, _ in _fields(identity)]
+    fields[2] = _SHA1_WITH_RSA
+    der = _signed_again(identity, fields, issuer.key, hashes.SHA1())
+    return Identity(x509.load_der_x509_certificate(der), identity.key)
+
+
+def with_pss_key(identity: Identity) -> Identity:
+    """Return a self-signed certificate that states its RSA key to be for RSA-PSS alone."""
+    fields = [whole for whole, _ in _fields(identity)]
+    _, key = _elements(_elements(fields[6])[0][1])
+    fields[6] = _element(_SEQUENCE, _RSA_PSS + key[0])
+    return Identity(x509.load_der_x509_certificate(_signed_again(identity, fields, identity.key)), identity.key)
+
+
+_SEQUENCE = 0x30
+_RSA_PSS = bytes.fromhex("300b06092a864886f70d01010a")
+_SHA1_WITH_RSA = bytes.fromhex("300d06092a864886f70d0101050500")
+
+
+def _fields(identity: Identity) -> list[tuple[bytes, bytes]]:
+    return _elements(_elements(identity.certificate.tbs_certificate_bytes)[0][1])
+
+
+def _signed_again(
+    identity: Identity, fields: Sequence[bytes], key: PrivateKey, digest: hashes.SHA1 | hashes.SHA256 | None = None
+) -> bytes:
+    """Return a certificate of other fields, signed by a key of the kind and a digest that the fields name."""
+    tbs = _element(_SEQUENCE, b"".join(fields))
+    if isinstance(key, rsa.RSAPrivateKey):
+        signature = key.sign(tbs, padding.PKCS1v15(), digest or hashes.SHA256())
+    elif isinstance(key, ec.EllipticCurvePrivateKey):
+        signature = key.sign(tbs, ec.ECDSA(digest or hashes.SHA256()))
+    else:
+        signature = key.sign(tbs)
+    algorithm = next(each for each in fields[1:] if each[0] == _SEQUENCE)
+    return _element(_SEQUENCE, tbs + algorithm + _element(0x03, b"\0" + signature))
 
 
 def altered(identity: Identity, old: bytes, new: bytes) -> bytes:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import random
+import time
 import warnings
 from datetime import timedelta
 from typing import TYPE_CHECKING
@@ -16,6 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from collectssl_async import _chain
+from collectssl_async._facts import Facts, is_signed_by
 from collectssl_async.certificates import CertificateBundle
 from collectssl_async.errors import CertificateError, ChainError
 
@@ -66,6 +68,21 @@ def test_root_is_the_self_signed_end_of_the_chain() -> None:
     assert list(bundle.intermediates) == certificates(issuing, cross_root)
 
 
+def test_root_that_signed_itself_by_sha1_is_the_root() -> None:
+    root = pki.root("Root", kind="rsa")
+    old, issuing = pki.with_sha1(root, root), root.ca("Issuing")
+    bundle = CertificateBundle.from_payload(pki.payload(old, issuing, issuing.leaf("a.example")))
+    assert (bundle.root, list(bundle.intermediates)) == (old.certificate, certificates(issuing))
+
+
+def test_serial_numbers_that_are_not_positive_are_no_matter_to_the_order() -> None:
+    # Warnings are errors here: loading such a certificate as it stands would raise one.
+    root, issuing = pki.root("Root"), pki.root("Issuing")
+    old = [pki.with_serial(root, 0), pki.with_serial(root.cross_sign(issuing), -5, root)]
+    leaf = issuing.leaf("a.example").der
+    assert _chain.build_chain([*old, leaf], None) == (leaf, (old[1],), old[0])
+
+
 def test_chain_without_its_root_has_none() -> None:
     _, cross_root, _, issuing, leaf = pki.hierarchy()
     bundle = CertificateBundle.from_payload(pki.payload(leaf, issuing, cross_root))
@@ -102,11 +119,26 @@ def test_of_two_equally_far_ends_the_one_that_lasts_longer_is_taken() -> None:
         assert chain_of(*received) == certificates(longer)
 
 
-def test_of_two_ends_that_last_equally_long_the_lower_der_is_taken() -> None:
+def test_root_that_lasts_longer_is_taken_above_a_twin_that_ends_sooner() -> None:
+    shorter, longer, lower = pki.root("Shorter", end=pki.CA_END - DAY), pki.root("Longer"), pki.root("Lower")
+    ways = longer.cross_sign(lower, end=pki.CA_END - 2 * DAY), shorter.cross_sign(lower)
+    assert chain_of(lower.leaf("a.example"), shorter, longer, *ways) == certificates(ways[0], longer)
+
+
+def test_of_two_ends_that_last_equally_long_the_way_that_lasts_longer_is_taken() -> None:
     lower = pki.root("Lower")
     first, second = sorted((pki.root("One"), pki.root("Two")), key=lambda root: root.der)
     shorter, longer = first.cross_sign(lower, end=pki.CA_END - DAY), second.cross_sign(lower)
-    assert chain_of(lower.leaf("a.example"), first, second, shorter, longer) == certificates(shorter, first)
+    assert chain_of(lower.leaf("a.example"), first, second, shorter, longer) == certificates(longer, second)
+
+
+def test_of_two_ways_that_last_equally_long_the_lower_der_settles() -> None:
+    for _ in range(10):  # by chance half of them come out right
+        roots, lower = (pki.root("One"), pki.root("Two")), pki.root("Lower")
+        twins = [root.cross_sign(lower) for root in roots]
+        lowest = min(twins, key=lambda twin: twin.der)
+        expected = certificates(lowest, roots[twins.index(lowest)])
+        assert chain_of(lower.leaf("a.example"), *roots, *twins) == expected
 
 
 def test_equal_candidates_give_the_same_chain_in_any_order() -> None:
@@ -117,20 +149,61 @@ def test_equal_candidates_give_the_same_chain_in_any_order() -> None:
     assert chains == [chains[0]] * 24
 
 
-def test_mesh_of_cross_signed_cas_verifies_each_pair_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    cas = [pki.root(f"CA {number}", key_ids=False) for number in range(6)]
-    mesh = cas[:1] + [upper.cross_sign(lower, key_ids=False) for upper, lower in itertools.permutations(cas, 2)]
-    random.Random(7).shuffle(mesh)
-    real, pairs = _chain._is_signed_by, list[tuple[x509.Certificate, x509.Certificate]]()
+def counted_signatures(monkeypatch: pytest.MonkeyPatch) -> list[tuple[bytes, bytes]]:
+    """The pairs of certificates whose signature is verified from now on."""
+    real, pairs = is_signed_by, list[tuple[bytes, bytes]]()
 
-    def counted(child: x509.Certificate, candidate: x509.Certificate) -> bool:
-        pairs.append((child, candidate))
+    def counted(child: Facts, candidate: Facts) -> bool:
+        pairs.append((child.der, candidate.der))
         return real(child, candidate)
 
-    monkeypatch.setattr(_chain, "_is_signed_by", counted)
-    assert len(mesh) == 31
-    assert len(chain_of(cas[3].leaf("a.example", key_ids=False), *mesh)) == 2
-    assert len(set(pairs)) == len(pairs) < 100
+    monkeypatch.setattr(_chain, "is_signed_by", counted)
+    return pairs
+
+
+def mesh(size: int) -> list[bytes]:
+    """A leaf of the first of so many CAs, and what they made when each of them signed each other."""
+    cas = [pki.root(f"CA {number}", key_ids=False) for number in range(size)]
+    ders = [upper.cross_sign(lower, key_ids=False).der for upper, lower in itertools.permutations(cas, 2)]
+    return random.Random(7).sample([*ders, cas[0].leaf("a.example", key_ids=False).der], len(ders) + 1)
+
+
+def test_mesh_verifies_one_signature_a_ca(monkeypatch: pytest.MonkeyPatch) -> None:
+    received = mesh(31)
+    pairs = counted_signatures(monkeypatch)
+    assert len(received) == 931
+    assert len(_chain.build_chain(received, None).intermediates) == 2
+    assert len(set(pairs)) == len(pairs) == 31
+
+
+def test_mesh_of_31_cas_takes_less_than_a_fifth_of_a_second() -> None:
+    received = mesh(31)
+    took = []
+    for _ in range(3):
+        started = time.process_time()
+        _chain.build_chain(received, None)
+        took.append(time.process_time() - started)
+    assert min(took) < 0.2
+
+
+def test_cas_of_one_name_are_verified_once_with_each_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    line = [pki.root("Same", key_ids=False)]
+    for _ in range(30):
+        line.append(line[-1].ca("Same", key_ids=False))
+    pairs = counted_signatures(monkeypatch)
+    assert len(chain_of(line[-1].leaf("a.example", key_ids=False), *line)) == 31
+    assert len(set(pairs)) == len(pairs) <= 32 * 31
+
+
+def test_line_of_a_thousand_cas_verifies_as_many_signatures(monkeypatch: pytest.MonkeyPatch) -> None:
+    key = pki.new_key()
+    line = [pki.root("CA 0", key=key, key_ids=False)]
+    for number in range(1, 1000):
+        line.append(line[-1].ca(f"CA {number}", key=key, key_ids=False))
+    pairs = counted_signatures(monkeypatch)
+    received = [each.der for each in (*line, line[-1].leaf("a.example", key=key, key_ids=False))]
+    assert len(_chain.build_chain(received, None).intermediates) == 999
+    assert len(pairs) == 1001
 
 
 # --- who may have issued whom -----------------------------------------------------------------------------------------
@@ -172,6 +245,13 @@ def test_issuer_without_the_ca_flag_is_none() -> None:
     assert chain_of(no_ca, leaf=leaf) == []
     with pytest.raises(ChainError):
         chain_of(no_ca, root, leaf=leaf)
+
+
+def test_only_issuer_that_may_not_sign_certificates_is_named_as_such() -> None:
+    extensions = pki.ca_extensions(signs_certificates=False)
+    barred = pki.issue(pki.name("Barred"), pki.new_key(), None, pki.CA_START, pki.CA_END, extensions)
+    with pytest.raises(ChainError, match=r"CN=Barred.* \(its key usage does not let it sign certificates\)"):
+        chain_of(barred, barred.leaf("a.example"))
 
 
 def test_self_signed_certificate_of_version_1_is_a_root() -> None:
