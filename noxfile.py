@@ -73,8 +73,11 @@ PROGRAMS = {
     "chromium": "chromium",
     "chromedriver": "chromium-driver",
     "curl": "curl",
+    "keytool": "openjdk-17-jre-headless",
+    "nginx": "nginx-light",
     "openssl": "openssl",
     "php": "php-cli php-curl php-guzzlehttp-guzzle",
+    "strace": "strace",
     "unzip": "unzip",
 }
 """What the session `system` needs, and Debian's packages that have it."""
@@ -82,7 +85,7 @@ PROGRAMS = {
 
 @nox.session(python=PYTHONS[:1])
 def system(session: nox.Session) -> None:
-    """Run the tests that need programs of the system: a browser, and clients of the API in other languages."""
+    """Run the tests that need programs of the system: a browser, a web server, clients in other languages."""
     if missing := [packages for program, packages in PROGRAMS.items() if shutil.which(program) is None]:
         session.error(f"install Debian's packages {' '.join(missing)}")
     _install(session, "test", "system")

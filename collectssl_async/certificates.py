@@ -1,6 +1,6 @@
 """A payload becomes a `CertificateBundle`: the leaf and its proven chain, ready to be looked at and to be deployed.
 
-How the chain is found is `_chain.py`, how files appear whole is `_writing.py`, what passes for a key is `_keys.py`.
+How the chain is found is `_chain.py`, what is on the disk is `_layouts.py`, what passes for a key is `_keys.py`.
 They load, and cryptography with them, when the first certificate is read, not when this module is imported.
 """
 
@@ -10,12 +10,13 @@ import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 from ssl import DER_cert_to_PEM_cert
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
-from .errors import CertificateError, KeyMismatchError
+from .errors import KeyMismatchError
 
 if TYPE_CHECKING:
     import os
+    from collections.abc import Iterable
     from datetime import datetime
 
     from cryptography import x509
@@ -23,23 +24,20 @@ if TYPE_CHECKING:
 
     from .models import CertificatePayload
 
-CERTIFICATE_FILE = "cert.pem"
-CHAIN_FILE = "chain.pem"
-FULLCHAIN_FILE = "fullchain.pem"
-PRIVATE_KEY_FILE = "privkey.pem"
-
 
 @dataclass(frozen=True)
 class WrittenFiles:
-    """Where the files stand, None for one that is not there, and whether `write` changed what any of them holds.
+    """Where the files stand, None for one that is not there, and whether servers have to load them again.
 
-    A mode that was mended is no change: nobody has to load anything again.
+    They have to when `write` changed what any of the files holds, or when an earlier write did and was killed before it
+    could say so. A mode that was mended is no change.
     """
 
     certificate: Path
     chain: Path | None
     fullchain: Path
     private_key: Path | None
+    combined: Path | None
     changed: bool
 
 
@@ -155,46 +153,116 @@ class CertificateBundle:
 
         return self._is_key_of_leaf(load_private_key(private_key))
 
-    def write(
-        self, directory: str | os.PathLike[str], *, private_key: PrivateKeyTypes | bytes | str | None = None
-    ) -> WrittenFiles:
-        """Write `cert.pem`, `chain.pem` (intermediates), `fullchain.pem` and, with a key, `privkey.pem` (PKCS#8).
+    def verify(
+        self,
+        roots: Iterable[x509.Certificate] | bytes | str,
+        at: datetime | None = None,
+        hostname: str | None = None,
+    ) -> tuple[x509.Certificate, ...]:
+        """Return the way from the leaf up to one of the trusted roots as a TLS client finds it, leaf first.
 
-        The directory is made with its parents. Each file appears whole or not at all, the key first and `fullchain.pem`
-        last. New files have mode 0644, the key 0600; mode and owner of what is replaced are kept, but the key is closed
-        to group and others, also where it was there already. What is the same is not written again. Without
-        intermediates there is no `chain.pem`: one that an earlier certificate left is removed.
+        `roots` are certificates, or PEM that holds them; what came as this bundle's own root is not trusted for that.
+        `at` is the moment to judge by, now if not given. Without a `hostname` the leaf's first name has to do.
 
-        Blocks until all is on the disk. One writer a directory: two at once leave whole files, perhaps of different
-        certificates.
-
-        Raises `KeyMismatchError` when the key, or without one the `privkey.pem` already there, is not the
-        certificate's, and `CertificateError` when that key cannot be read, when a symbolic link or a directory stands
-        in a file's place (the directory itself may be a link), or when the system refuses. A failed check touches
-        nothing; a refusal leaves no temporary file.
+        Raises `ChainError` that names the certificate at fault and says why, `CertificateError` for roots that cannot
+        be read.
         """
-        from ._writing import write_files
+        from ._verify import verify_chain
 
-        folder = Path(directory)
-        contents: dict[str, bytes | None] = {
-            CERTIFICATE_FILE: self.certificate_pem.encode(),
-            CHAIN_FILE: self.chain_pem.encode() or None,
-            FULLCHAIN_FILE: self.fullchain_pem.encode(),
-        }
-        if private_key is not None:
-            contents = {PRIVATE_KEY_FILE: self._checked_key(private_key), **contents}
-        has_key = private_key is not None or self._has_its_key(folder / PRIVATE_KEY_FILE)
-        changed = write_files(folder, contents, secret=(PRIVATE_KEY_FILE,))
-        return WrittenFiles(
-            certificate=folder / CERTIFICATE_FILE,
-            chain=folder / CHAIN_FILE if self._intermediates else None,
-            fullchain=folder / FULLCHAIN_FILE,
-            private_key=folder / PRIVATE_KEY_FILE if has_key else None,
-            changed=changed,
+        return verify_chain(self._leaf, self._intermediates, roots, at=at, hostname=hostname)
+
+    def to_pkcs12(
+        self, private_key: PrivateKeyTypes | bytes | str, password: str | bytes, name: str | None = None
+    ) -> bytes:
+        """Return a PKCS#12 file of key, leaf and intermediates, without the root; `name` is what programs list it as.
+
+        Raises `KeyMismatchError` when the key is not the certificate's, `CertificateError` for what is no private key
+        and for a password that cannot be used.
+        """
+        from ._pkcs12 import pack
+
+        try:
+            return pack(self._leaf, self._intermediates, self._checked_key(private_key), password=password, name=name)
+        finally:
+            del password  # or the traceback of an error would have it
+
+    def write(
+        self,
+        directory: str | os.PathLike[str],
+        *,
+        private_key: PrivateKeyTypes | bytes | str | None = None,
+        layout: Literal["flat", "versioned"] = "flat",
+        keep: int = 3,
+        combined: bool = False,
+    ) -> WrittenFiles:
+        """Write `cert.pem`, `chain.pem` (intermediates), `fullchain.pem`, with a key `privkey.pem` (PKCS#8), on request
+        `combined.pem` (key and fullchain).
+
+        The directory is made with its parents. New files have mode 0644, those that hold a key 0600; mode and owner of
+        what is replaced are kept, but a key is closed to group and others, also where it was there already. What is the
+        same is not written again. Without intermediates there is no `chain.pem`: one of an earlier certificate goes.
+        `combined` needs the key, handed in or there as `privkey.pem`. A `combined.pem` that is there stays up to date
+        though it is not asked for.
+
+        `flat`: each file appears whole or not at all, the key first and `fullchain.pem` last. A writer killed in
+        between leaves files of two certificates, which the next write completes.
+
+        `versioned`: the files of each issue appear in a folder of their own, whose name is the time in UTC and the
+        beginning of the fingerprint. The symbolic link `current` leads to the latest, and is swapped in one step; what
+        comes back are paths through it. A key that is there and fits comes along into the new folder. `keep` folders
+        stay, the one in use among them; folders in which others put something are neither counted nor removed.
+
+        One layout a directory. Writers on one host wait for each other, up to 30 seconds. Blocks until all is on the
+        disk. A writer that is killed may leave hidden files; the next one removes them, and says that something changed
+        where the killed one did not come to say it.
+
+        Raises `KeyMismatchError` when the key, or without one the `privkey.pem` or `combined.pem` already there, is not
+        the certificate's; `CertificateError` when that key cannot be read, when a symbolic link or a directory stands
+        in a file's place (the directory itself may be a link), when `current` is anything but a link that a write made,
+        when the other layout is there, when another writer does not end, or when the system refuses;
+        `ConfigurationError` for a wrong `layout` or `keep`. A failed check touches nothing; a refusal of the system
+        leaves no temporary file.
+        """
+        from ._layouts import (
+            CERTIFICATE_FILE,
+            CHAIN_FILE,
+            COMBINED_FILE,
+            FULLCHAIN_FILE,
+            PRIVATE_KEY_FILE,
+            Wanted,
+            check_choices,
+            write_flat,
+            write_versioned,
         )
 
-    def _checked_key(self, private_key: PrivateKeyTypes | bytes | str) -> bytes:
-        from ._keys import load_private_key, private_key_pem
+        check_choices(layout, keep)
+        folder = Path(directory)
+        wanted = Wanted(
+            certificate=self.certificate_pem.encode(),
+            chain=self.chain_pem.encode() or None,
+            fullchain=self.fullchain_pem.encode(),
+            private_key=None if private_key is None else self._checked_key(private_key),
+            combined=combined,
+            fits=self._is_key_of_leaf,
+            name=self._called,
+            mark=self.fingerprint_sha256[:16],
+        )
+        done = write_flat(folder, wanted) if layout == "flat" else write_versioned(folder, wanted, keep=keep)
+
+        def path(name: str) -> Path | None:
+            return done.folder / name if name in done.names else None
+
+        return WrittenFiles(
+            certificate=done.folder / CERTIFICATE_FILE,
+            chain=path(CHAIN_FILE),
+            fullchain=done.folder / FULLCHAIN_FILE,
+            private_key=path(PRIVATE_KEY_FILE),
+            combined=path(COMBINED_FILE),
+            changed=done.changed,
+        )
+
+    def _checked_key(self, private_key: PrivateKeyTypes | bytes | str) -> PrivateKeyTypes:
+        from ._keys import load_private_key
 
         key = load_private_key(private_key)
         if not self._is_key_of_leaf(key):
@@ -202,24 +270,7 @@ class CertificateBundle:
                 f"private_key does not belong to the certificate for {self._called}: "
                 "hand in the key that its request (CSR) was made with"
             )
-        return private_key_pem(key)
-
-    def _has_its_key(self, path: Path) -> bool:
-        """Say whether the key is there; one that is not the certificate's, or that nobody can tell of, is refused."""
-        from ._keys import load_private_key
-        from ._writing import read_existing
-
-        pem = read_existing(path)
-        if pem is None:
-            return False
-        way_out = "hand in the certificate's private_key, or move the file away"
-        try:
-            key = load_private_key(pem, what=repr(str(path)))
-        except CertificateError as error:
-            raise CertificateError(f"{error}; or {way_out}") from None
-        if not self._is_key_of_leaf(key):
-            raise KeyMismatchError(f"{str(path)!r} does not belong to the certificate for {self._called}: {way_out}")
-        return True
+        return key
 
     def _is_key_of_leaf(self, key: PrivateKeyTypes) -> bool:
         return _public_bytes(key.public_key()) == _public_bytes(self.certificate.public_key())

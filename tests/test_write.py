@@ -69,6 +69,7 @@ def test_paths_of_the_files_are_told(tmp_path: Path) -> None:
         chain=tmp_path / "chain.pem",
         fullchain=tmp_path / "fullchain.pem",
         private_key=tmp_path / "privkey.pem",
+        combined=None,
         changed=True,
     )
 
@@ -226,14 +227,6 @@ def test_write_that_was_cut_off_is_completed_by_the_next(tmp_path: Path, monkeyp
     assert (tmp_path / "fullchain.pem").read_text() == BUNDLE.fullchain_pem
     assert short.write(tmp_path).changed
     assert (tmp_path / "fullchain.pem").read_text() == short.fullchain_pem
-
-
-def test_temporary_files_of_a_killed_writer_are_left_alone(tmp_path: Path) -> None:
-    stale = tmp_path / ".cert.pem.00000000000000000000000000000000.tmp"
-    stale.write_text("half")
-    BUNDLE.write(tmp_path)
-    assert (tmp_path / "cert.pem").read_text() == BUNDLE.certificate_pem
-    assert stale.read_text() == "half"
 
 
 # --- mode and owner ---------------------------------------------------------------------------------------------------

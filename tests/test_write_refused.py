@@ -5,9 +5,7 @@ from __future__ import annotations
 import errno
 import itertools
 import os
-import resource
 import stat
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 from unittest.mock import Mock
@@ -20,9 +18,10 @@ from collectssl_async.certificates import CertificateBundle
 from collectssl_async.errors import CertificateError, KeyMismatchError
 
 from . import pki
+from .disk import no_room, state
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
 PKI = pki.hierarchy("shop.example.com")
 BUNDLE = CertificateBundle.from_payload(pki.payload(*PKI))
@@ -37,15 +36,6 @@ def deployed(tmp_path: Path) -> Path:
     """A directory with a certificate, its chain and its key."""
     BUNDLE.write(tmp_path / "deployed", private_key=KEY)
     return tmp_path / "deployed"
-
-
-def state(directory: Path) -> dict[str, tuple[int, int, int, bytes | None]]:
-    """Everything below a directory, so that any trace of a write shows."""
-    found = {str(each.relative_to(directory)): (each, each.lstat()) for each in directory.rglob("*")}
-    return {
-        name: (seen.st_ino, seen.st_mode, seen.st_mtime_ns, each.read_bytes() if each.is_file() else None)
-        for name, (each, seen) in found.items()
-    }
 
 
 def refusal(
@@ -182,20 +172,6 @@ def test_directory_that_the_system_does_not_take_is_refused(directory: str) -> N
 # --- the system refuses -----------------------------------------------------------------------------------------------
 
 
-@contextmanager
-def no_room() -> Iterator[None]:
-    """No file may grow, as on a full disk. Python ignores SIGXFSZ, so that writing fails and nothing is killed.
-
-    For a moment only: what pytest writes to may be a file, too.
-    """
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (0, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-
-
 def test_write_without_room_touches_nothing(deployed: Path) -> None:
     (deployed / "privkey.pem").chmod(0o644)
     before = state(deployed)
@@ -260,9 +236,11 @@ def test_key_that_cannot_be_closed_to_others_is_refused_before_anything_is_repla
     assert state(deployed) == before
 
 
-STEPS = {"open": 8, "fchmod": 4, "fsync": 8, "replace": 4}
-"""How often a write of four files calls each function of the system: first the four files, then their four places."""
-BEFORE_THE_FIRST_PLACE = [(step, nth) for step in STEPS for nth in range(1 if step == "replace" else 4)]
+STEPS = {"open": 10, "fchmod": 4, "fsync": 8, "replace": 4}
+"""How often a write of four files calls each function of the system."""
+STEPS_BEFORE = {"open": 6, "fchmod": 4, "fsync": 4, "replace": 1}
+"""How often until the first file is in its place: the folder is opened, four files, and the note of what is to come."""
+BEFORE_THE_FIRST_PLACE = [(step, nth) for step, times in STEPS_BEFORE.items() for nth in range(times)]
 AMONG_THE_PLACES = [
     (step, nth) for step, times in STEPS.items() for nth in range(times) if (step, nth) not in BEFORE_THE_FIRST_PLACE
 ]
@@ -310,12 +288,23 @@ def test_failure_among_the_places_leaves_whole_files_that_the_next_write_complet
     assert sorted(left) == ALL_FILES
     assert all(text in (old[name], new[name]) for name, text in left.items())
     assert left["privkey.pem"] == new["privkey.pem"]
-    RENEWED.write(deployed)
+    assert RENEWED.write(deployed).changed
     assert texts(deployed) == new
+    assert sorted(each.name for each in deployed.iterdir()) == ALL_FILES
 
 
 def texts(directory: Path) -> dict[str, str]:
-    return {each.name: each.read_text() for each in directory.iterdir()}
+    return {each.name: each.read_text() for each in directory.glob("[!.]*")}
+
+
+@pytest.mark.parametrize(("step", "nth"), [(step, nth) for step, nth in AMONG_THE_PLACES if nth < STEPS[step] - 1])
+def test_failure_before_the_last_place_leaves_nothing_hidden(
+    deployed: Path, monkeypatch: pytest.MonkeyPatch, step: str, nth: int
+) -> None:
+    fail_at(monkeypatch, step, nth, OSError(errno.EIO, "broken"))
+    refusal(RENEWED, deployed, NEXT.key)
+    monkeypatch.undo()
+    assert sorted(each.name for each in deployed.iterdir()) == ALL_FILES
 
 
 def test_temporary_file_that_cannot_be_removed_does_not_hide_the_failure(

@@ -14,7 +14,16 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
-PACKAGES = {"bash": "bash", "curl": "curl", "openssl": "openssl", "php": "php-cli", "unzip": "unzip"}
+PACKAGES = {
+    "bash": "bash",
+    "curl": "curl",
+    "keytool": "openjdk-17-jre-headless",
+    "nginx": "nginx-light",
+    "openssl": "openssl",
+    "php": "php-cli",
+    "strace": "strace",
+    "unzip": "unzip",
+}
 """The programs that these tests start by name, and the package that has each."""
 
 SECONDS = 30
