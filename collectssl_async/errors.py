@@ -193,6 +193,17 @@ class GuardLostError(GuardError):
     """The hold is no longer ours: another process may already be calling."""
 
 
+class StoreError(CollectSSLError):
+    """The states of waiting orders could not be kept or read: a full disk, a file that is damaged or in use.
+
+    `states` are those of the orders that wait, as far as they are known, so that they can be kept elsewhere.
+    """
+
+    def __init__(self, message: str, *, states: tuple[PollState, ...] = ()) -> None:
+        super().__init__(message)
+        self.states = states
+
+
 class WaitTimeoutError(CollectSSLError):
     """The wait's `timeout` passed before the certificate was there. Hand `state` to the next wait to go on."""
 
@@ -206,7 +217,7 @@ class CertificateError(CollectSSLError):
 
 
 class ChainError(CertificateError):
-    """CA certificates came, but none of them issued the leaf."""
+    """The chain does not hold: no CA that came issued the leaf, or verification refused it. Says which, and why."""
 
 
 class KeyMismatchError(CertificateError):

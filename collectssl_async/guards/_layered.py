@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from types import TracebackType
 
 
-# For those who write the guards on it now: `drop` has become `drop(*, finished)`, else a call that was finished when its
-# coroutine was collected would cost a grace; the registry `_turns` is gone, `LayeredHold.leave` drops instead.
 class Turn(Protocol):
     """One turn at a lock that others share; that its call is unfinished is written down already."""
 

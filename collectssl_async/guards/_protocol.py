@@ -53,8 +53,9 @@ class Holder:
 class GuardStatus:
     """How a guard beyond the process stands for one resource, as far as its store tells.
 
-    `held` where somebody has a turn, `holder` where the store says who; `unfinished_until` (aware, UTC) is when an
-    abandoned call stops keeping everyone out, None where there is none or where nobody has found it yet.
+    `held`: somebody has the turn, or sits out a grace before it. `unfinished`: a call was left, and the service may
+    still be at work on it until `unfinished_until` (aware, UTC; None where nobody has found it yet, so that its grace
+    has not begun). `holder`: whose call that is, else who has the turn, where the store says so.
     """
 
     resource: str
@@ -82,11 +83,17 @@ class Inspectable(Protocol):
 
 @lru_cache(maxsize=256)
 def normalise_resource(resource: str) -> str:
-    """Return the name that all spellings of one endpoint share: host in lower case, no default port, no query."""
-    parts = urlsplit(resource)
+    """Return the name that all spellings of one endpoint share: host in lower case, no default port, no query.
+
+    Raises `ConfigurationError` for what is no URL.
+    """
+    try:
+        parts = urlsplit(resource)
+        port = parts.port
+    except ValueError as error:
+        raise ConfigurationError(f"the endpoint to guard is no URL: {error}") from None
     scheme = parts.scheme.lower()
     host = (parts.hostname or "").rstrip(".")
-    port = parts.port
     where = f"[{host}]" if ":" in host else host
     if port is not None and port != _DEFAULT_PORTS.get(scheme):
         where += f":{port}"

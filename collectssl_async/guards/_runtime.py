@@ -1,13 +1,17 @@
 """What differs between asyncio and trio for a guard: which loop runs here, and how to wake a task of any loop.
 
 Every function may be called from any thread and while the garbage collector closes a coroutine; none blocks. Neither
-library is imported here: whose loop runs has been.
+of the two is imported here: whose loop runs has been.
 """
 
 from __future__ import annotations
 
 import sys
+import threading
+import time
 from typing import TYPE_CHECKING, Any, Protocol
+
+import anyio
 
 if TYPE_CHECKING:
     import asyncio
@@ -83,6 +87,26 @@ def _nothing() -> None:
 def parking_on(loop: Loop) -> Parking:
     """Return a place to sleep for the task that runs now."""
     return _TrioParking(loop) if _is_trio(loop) else _AsyncioParking(loop)
+
+
+_EARLY = 0.002  # seconds by which a loop's timer may be early: loops have clocks of their own
+
+
+async def sleep_in_real_time(seconds: float) -> None:
+    """Sleep by everyone's clock, also on a loop whose own clock is a virtual one that jumps."""
+    ends = time.monotonic() + seconds
+    await anyio.sleep(seconds)
+    rest = ends - time.monotonic()
+    if rest <= min(_EARLY, seconds / 2):
+        return
+    parking = parking_on(current_loop())
+    timer = threading.Timer(rest, parking.wake)
+    timer.daemon = True
+    timer.start()
+    try:
+        await parking.park()
+    finally:
+        timer.cancel()
 
 
 class _AsyncioParking:

@@ -20,7 +20,7 @@ import anyio
 
 from ..errors import GuardLostError, GuardTimeoutError
 from ._protocol import normalise_resource, seconds
-from ._runtime import current_loop, is_closed, loop_time, parking_on, running_here
+from ._runtime import current_loop, is_closed, loop_time, parking_on, running_here, sleep_in_real_time
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -216,15 +216,8 @@ async def _sit_out(lane: _Lane, loop: Loop) -> None:
     if grace.loop is loop:
         await anyio.sleep_until(grace.loop_ends)
     elif (remaining := grace.ends - time.monotonic()) > 0:
-        # In real time: the clock of our own loop may be a virtual one, on which it would be over at once.
-        parking = parking_on(loop)
-        timer = threading.Timer(remaining, parking.wake)
-        timer.daemon = True
-        timer.start()
-        try:
-            await parking.park()
-        finally:
-            timer.cancel()
+        # The clock of our own loop may be a virtual one, on which it would be over at once.
+        await sleep_in_real_time(remaining)
     lane.grace = None
 
 
