@@ -1,5 +1,8 @@
 """Async client for Sectigo's CollectSSL: one call at a time, polite waiting, certificates ready to deploy."""
 
+from typing import TYPE_CHECKING
+
+from ._later import loaded_later
 from .certificates import CertificateBundle, WrittenFiles
 from .client import ENDPOINT, CollectSSLClient
 from .credentials import Credentials
@@ -27,13 +30,14 @@ from .errors import (
     NotReadyError,
     OrderRejectedError,
     ServerUnavailableError,
+    StoreError,
     TransportError,
     UnknownAPIError,
     UnrecognisedArgumentError,
     VoucherPermissionError,
     WaitTimeoutError,
 )
-from .guards import Guard, Hold, ProcessGuard
+from .guards import Guard, GuardStatus, Hold, Holder, Inspectable, ProcessGuard
 from .models import (
     BehaviourVersion,
     CAAState,
@@ -55,8 +59,25 @@ from .models import (
 )
 from .polling import PollPolicy, PollState, PollUpdate
 
+if TYPE_CHECKING:
+    from .guards import FileGuard, PostgresGuard, RedisGuard, guard_from_url
+    from .push import SECTIGO_PUSH_HOST, PushNotification, PushReceiver, PushStatusCode
+    from .stores import MemoryStore, SQLiteStore, Store
+    from .watch import Watcher, WatchOutcome
+
+__getattr__ = loaded_later(
+    __name__,
+    {
+        ".guards": ("FileGuard", "PostgresGuard", "RedisGuard", "guard_from_url"),
+        ".push": ("SECTIGO_PUSH_HOST", "PushNotification", "PushReceiver", "PushStatusCode"),
+        ".stores": ("MemoryStore", "SQLiteStore", "Store"),
+        ".watch": ("WatchOutcome", "Watcher"),
+    },
+)
+
 __all__ = [
     "ENDPOINT",
+    "SECTIGO_PUSH_HOST",
     "APIError",
     "AuthenticationError",
     "AutoApplyPermissionError",
@@ -78,15 +99,20 @@ __all__ = [
     "ConfigurationError",
     "Credentials",
     "DomainValidation",
+    "FileGuard",
     "Guard",
     "GuardError",
     "GuardLostError",
+    "GuardStatus",
     "GuardTimeoutError",
     "Hold",
+    "Holder",
     "InsecureRequestError",
+    "Inspectable",
     "InvalidArgumentError",
     "KeyMismatchError",
     "MalformedResponseError",
+    "MemoryStore",
     "MethodNotAllowedError",
     "MissingArgumentError",
     "NotReadyError",
@@ -96,14 +122,22 @@ __all__ = [
     "PollPolicy",
     "PollState",
     "PollUpdate",
+    "PostgresGuard",
     "ProcessGuard",
+    "PushNotification",
+    "PushReceiver",
+    "PushStatusCode",
     "QueryType",
+    "RedisGuard",
     "ResponseEncoding",
     "ResponseFormat",
     "ResponseType",
+    "SQLiteStore",
     "ServerUnavailableError",
     "StatusCode",
     "StepStatus",
+    "Store",
+    "StoreError",
     "TransportError",
     "UnknownAPIError",
     "UnrecognisedArgumentError",
@@ -111,5 +145,8 @@ __all__ = [
     "ValidationSteps",
     "VoucherPermissionError",
     "WaitTimeoutError",
+    "WatchOutcome",
+    "Watcher",
     "WrittenFiles",
+    "guard_from_url",
 ]

@@ -7,6 +7,7 @@ Everything raises `ValueError` on bytes that are not what they claim to be, in t
 
 from __future__ import annotations
 
+import re
 from itertools import islice
 from typing import TYPE_CHECKING
 
@@ -23,11 +24,22 @@ _LONG_TAG = 0x1F
 _INDEFINITE = 0x80
 _LONGEST_LENGTH = 4  # bytes that state a length; more would be beyond any reply
 _DEEPEST = 16
+_LONGEST_SERIAL = 64  # bytes; RFC 5280 allows 20
 
 _OBJECT_IDENTIFIERS = {
     bytes.fromhex("06092a864886f70d010702"): ResponseType.PKCS7,  # 1.2.840.113549.1.7.2, signedData
     bytes.fromhex("06096086480186f8420205"): ResponseType.NETSCAPE,  # 2.16.840.1.113730.2.5
 }
+_LENGTH = rb"(?:[\x00-\x80]|\x81.|\x82..|\x83...|\x84....)"
+# A SEQUENCE that begins with one of these, or with a SEQUENCE whose first element is the version or, in version 1, the
+# serial number: that tells a certificate from a key and from a CRL.
+_BEGINNING = re.compile(
+    b"0%b(?:(%b)|0%b[\xa0\x02])" % (_LENGTH, b"|".join(map(re.escape, _OBJECT_IDENTIFIERS)), _LENGTH), re.DOTALL
+)
+_POSITIVE_SERIAL = re.compile(
+    rb"0%b0%b(?:\xa0\x03\x02\x01.)?\x02(?:[\x01-\x7f][\x01-\x7f]|[\x02-\x7f]\x00[^\x00])" % (_LENGTH, _LENGTH),
+    re.DOTALL,
+)
 
 
 class Elements:
@@ -36,7 +48,7 @@ class Elements:
     def __init__(self, data: bytes) -> None:
         self._data = data
         # Certificates are skipped whole and hundreds of bytes long: only rubbish has an element every few bytes.
-        self._left = 256 + len(data) // 64
+        self._left = 256 + len(data) // 128
 
     def header(self, at: int) -> tuple[int, int, int | None]:
         """Return the tag of the element at `at`, where its content begins and how long that is (None: indefinite)."""
@@ -95,24 +107,15 @@ class Elements:
 
 def recognise(data: bytes) -> ResponseType | None:
     """Say what `data` begins with, even if it is cut short: INDIVIDUAL for a certificate, None for anything else."""
-    elements = Elements(data)
-    try:
-        tag, inside, _ = elements.header(0)
-        if tag != SEQUENCE:
-            return None
-        for identifier, kind in _OBJECT_IDENTIFIERS.items():
-            if data.startswith(identifier, inside):
-                return kind
-        tag, body, _ = elements.header(inside)
-        # Version or, in version 1, the serial number: it tells a certificate from a key and from a CRL.
-        return ResponseType.INDIVIDUAL if tag == SEQUENCE and data[body] in (_CONTEXT_0, _INTEGER) else None
-    except (ValueError, IndexError):
-        return None
+    found = _BEGINNING.match(data)
+    return None if found is None else _OBJECT_IDENTIFIERS.get(found[1], ResponseType.INDIVIDUAL)
 
 
 def end_of(data: bytes) -> int:
     """Return where the first element of `data` ends; more may follow it."""
-    return Elements(data).end(0)
+    # Most certificates state their length in two bytes; thousands of them may come.
+    end = 4 + int.from_bytes(data[2:4], "big") if data[1:2] == b"\x82" else len(data) + 1
+    return end if end <= len(data) else Elements(data).end(0)
 
 
 def members(data: bytes, kind: ResponseType) -> list[bytes]:
@@ -132,11 +135,25 @@ def with_positive_serial(certificate: bytes) -> bytes:
 
     Old CA certificates have negative serial numbers. Silencing a warning would change a filter of the whole process.
     """
+    if _POSITIVE_SERIAL.match(certificate):
+        return certificate
+    number = _serial(certificate)
+    digits = certificate[number][:_LONGEST_SERIAL]
+    if digits and (digits[0] >= _INDEFINITE or not any(digits)):
+        return certificate[: number.start] + b"\x01" + certificate[number.start + 1 :]
+    return certificate
+
+
+def serial_number(certificate: bytes) -> int:
+    """Return the serial number as it stands in the certificate, negative or zero too."""
+    return int.from_bytes(certificate[_serial(certificate)][:_LONGEST_SERIAL], "big", signed=True)
+
+
+def _serial(certificate: bytes) -> slice:
+    """Return where the bytes of the serial number stand; nowhere if there is none."""
     elements = Elements(certificate)
     _, tbs, _ = elements.header(0)
     for tag, at, end in islice(elements.children(tbs), 2):  # the version stands before it, if there is one
-        if tag == _INTEGER and end > at + 2:
-            number = certificate[at + 2 : end]
-            if number[0] >= _INDEFINITE or not any(number):
-                return certificate[: at + 2] + b"\x01" + certificate[at + 3 :]
-    return certificate
+        if tag == _INTEGER:
+            return slice(elements.header(at)[1], end)
+    return slice(0)

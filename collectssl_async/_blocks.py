@@ -9,6 +9,7 @@ import binascii
 import re
 
 from . import containers
+from ._armour import plain_dashes
 from .errors import MalformedResponseError
 
 _BASE64_LINE = re.compile(r"[A-Za-z0-9+/ ]+={0,2}")
@@ -30,14 +31,18 @@ def take_out(text: str) -> tuple[list[str], containers.Container | None]:
 
 def _without_pem(text: str) -> tuple[str, list[containers.Container]]:
     """Take the PEM blocks out; a line break is left in the place of each."""
-    blocks = containers.pem_blocks(text)
+    if "BEGIN" not in text:
+        return text, []
+    encoded = text.encode()
+    plain = plain_dashes(encoded)
+    blocks = list(containers.pem_blocks(plain))
     ends = [0, *(block.end for block in blocks)]
-    starts = [*(block.start for block in blocks), len(text)]
-    rest = "\n".join(text[end:start] for end, start in zip(ends, starts, strict=True))
+    starts = [*(block.start for block in blocks), len(encoded)]
+    rest = b"\n".join(encoded[end:start] for end, start in zip(ends, starts, strict=True))
     with_body = [block for block in blocks if block.body is not None]
     if len(with_body) > containers.MAX_CERTIFICATES:
         raise containers.unreadable(f"more than {containers.MAX_CERTIFICATES} certificates", text)
-    return rest, [containers.read_pem(block) for block in with_body]
+    return rest.decode(), [containers.read_pem(plain, block) for block in with_body]
 
 
 def _without_base64(lines: list[str]) -> tuple[list[str], list[containers.Container]]:

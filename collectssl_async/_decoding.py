@@ -10,7 +10,7 @@ import re
 from typing import TYPE_CHECKING, NamedTuple
 
 from . import _form, _newline, containers
-from ._armour import BYTE_ORDER_MARK, decode_text, plain_dashes
+from ._armour import BYTE_ORDER_MARK, DASHES, decode_text
 from ._fields import Fields, read_code
 from .errors import APIError, MalformedResponseError
 from .models import QueryType, ResponseEncoding, StatusCode
@@ -40,7 +40,7 @@ def decode_response(request: CollectSSLRequest, *, content_type: str | None, bod
     text = _text(body)
     reply = _open(body, text)
     if reply is None:
-        if request.response_encoding is ResponseEncoding.BINARY and plain_dashes(text[:1]) == "-":
+        if request.response_encoding is ResponseEncoding.BINARY and text.startswith(DASHES):
             return _attached(containers.read(text))
         page = content_type is not None and "html" in content_type.casefold()
         raise containers.unreadable(f"{'a page' if page else 'a text'} without a status", text)

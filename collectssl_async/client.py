@@ -113,7 +113,14 @@ class CollectSSLClient:
         guard: Guard | None = None,
         timeout: float = 60.0,
     ) -> Self:
-        """Return a client with `Credentials.from_env()`. Raises `ConfigurationError` that names the variable."""
+        """Return a client with `Credentials.from_env()`, and with the guard that COLLECTSSL_GUARD names.
+
+        That is `process`, `file`, a redis:// or a postgresql:// URL; an argument wins over it. Raises
+        `ConfigurationError` that names the variable.
+        """
+        from .guards import guard_from_env
+
+        guard = guard if guard is not None else guard_from_env()
         return cls(Credentials.from_env(), endpoint=endpoint, http_client=http_client, guard=guard, timeout=timeout)
 
     def __repr__(self) -> str:

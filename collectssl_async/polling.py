@@ -1,13 +1,14 @@
 """When to ask again: the policy's arithmetic, and the state from which a wait goes on in another process.
 
-Pure: no clock of its own, no randomness, no I/O. Callers hand in the time and a random number.
+Pure: no clock of its own, no randomness, no I/O. Callers hand in the time and a random number. What an answer changes
+stands in the `step_after_…` functions, which move a `PollState` and the plain data of many orders alike.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Annotated, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple, Protocol, Self
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, field_validator, model_validator
 
@@ -87,6 +88,10 @@ class PollPolicy(BaseModel, frozen=True):
         delay = self._lengthened(_grown(self.failure_interval, 2.0, failures - 1, self.max_failure_interval), chance)
         return max(delay, min(retry_after or 0.0, self.max_interval))
 
+    def pause_until(self, due_in: float) -> float:
+        """Return the seconds to sleep for a poll that a kept state says is due in so many: a clock may be wrong."""
+        return min(max(due_in, 0.0), self.longest_pause)
+
     def _lengthened(self, delay: float, chance: float) -> float:
         return delay * (1 + self.jitter * chance)
 
@@ -106,6 +111,58 @@ def _grown(first: float, factor: float, times: int, largest: float) -> float:
         return float(min(first * factor ** max(times, 0), largest))
     except OverflowError:
         return largest
+
+
+class Counted(Protocol):
+    """What of a wait decides when to ask again, besides the policy: a `PollState` has it, and so has any plain data."""
+
+    @property
+    def polls(self) -> int: ...
+    @property
+    def failures(self) -> int: ...
+    @property
+    def collections(self) -> int: ...
+    @property
+    def last_status(self) -> StatusCode | None: ...
+
+
+class Step(NamedTuple):
+    """What one poll changes in the counts of a wait, and the seconds from then to the next poll."""
+
+    changes: dict[str, int | StatusCode]
+    delay: float
+
+
+def is_ready(status: StatusCode | None) -> bool:
+    """Say whether this status means that the certificate can be collected."""
+    return status is not None and status is not StatusCode.PROCESSING
+
+
+def step_after_status(wait: Counted, status: StatusCode, policy: PollPolicy, chance: float) -> Step:
+    """Return the step that an answered status makes."""
+    polls = wait.polls + 1
+    delay = 0.0 if is_ready(status) else policy.delay_after_answer(polls, chance)
+    return Step({"polls": polls, "failures": 0, "collections": 0, "last_status": status}, delay)
+
+
+def step_after_collection(wait: Counted, policy: PollPolicy, chance: float, *, attached: bool) -> Step:
+    """Return the step that an answered collection makes, with the certificate or without it after all."""
+    collections = 0 if attached else wait.collections + 1
+    delay = 0.0 if attached else policy.delay_after_failure(collections, chance)
+    status = StatusCode.ATTACHED if attached else StatusCode.AVAILABLE
+    return Step({"polls": wait.polls + 1, "failures": 0, "collections": collections, "last_status": status}, delay)
+
+
+def step_after_not_yet(wait: Counted, policy: PollPolicy, chance: float) -> Step:
+    """Return the step that a refusal makes which counts as "not yet"."""
+    polls = wait.polls + 1
+    return Step({"polls": polls, "failures": 0}, policy.delay_after_answer(polls, chance))
+
+
+def step_after_failure(wait: Counted, policy: PollPolicy, chance: float, *, retry_after: float | None = None) -> Step:
+    """Return the step that a failure to ask makes."""
+    failures = wait.failures + 1
+    return Step({"failures": failures}, policy.delay_after_failure(failures, chance, retry_after=retry_after))
 
 
 class PollState(BaseModel, frozen=True):
@@ -135,42 +192,33 @@ class PollState(BaseModel, frozen=True):
     @property
     def collecting(self) -> bool:
         """Whether the certificate was said to be there, so that the next call collects it."""
-        return self.last_status is not None and self.last_status is not StatusCode.PROCESSING
+        return is_ready(self.last_status)
 
     def pause(self, policy: PollPolicy, now: datetime) -> float:
         """Return the seconds until the next poll, never longer than the policy's longest: a clock may be wrong."""
-        return min(max((self.next_poll_at - now).total_seconds(), 0.0), policy.longest_pause)
+        return policy.pause_until((self.next_poll_at - now).total_seconds())
 
     def after_status(self, status: StatusCode, policy: PollPolicy, now: datetime, chance: float) -> Self:
         """Return the state after a status was answered: once available, the certificate is collected at once."""
-        polls = self.polls + 1
-        ready = status is not StatusCode.PROCESSING
-        delay = 0.0 if ready else policy.delay_after_answer(polls, chance)
-        return self._moved(now, delay, polls=polls, failures=0, collections=0, last_status=status)
+        return self._moved(now, step_after_status(self, status, policy, chance))
 
     def after_collection(self, policy: PollPolicy, now: datetime, chance: float, *, attached: bool) -> Self:
         """Return the state after a collection was answered, with the certificate or without it after all."""
-        collections = 0 if attached else self.collections + 1
-        delay = 0.0 if attached else policy.delay_after_failure(collections, chance)
-        status = StatusCode.ATTACHED if attached else StatusCode.AVAILABLE
-        return self._moved(now, delay, polls=self.polls + 1, failures=0, collections=collections, last_status=status)
+        return self._moved(now, step_after_collection(self, policy, chance, attached=attached))
 
     def after_not_yet(self, policy: PollPolicy, now: datetime, chance: float) -> Self:
         """Return the state after a refusal that counts as "not yet"."""
-        polls = self.polls + 1
-        return self._moved(now, policy.delay_after_answer(polls, chance), polls=polls, failures=0)
+        return self._moved(now, step_after_not_yet(self, policy, chance))
 
     def after_failure(
         self, policy: PollPolicy, now: datetime, chance: float, *, retry_after: float | None = None
     ) -> Self:
         """Return the state after a failure to ask, which leaves the schedule of answers as it was."""
-        failures = self.failures + 1
-        delay = policy.delay_after_failure(failures, chance, retry_after=retry_after)
-        return self._moved(now, delay, failures=failures)
+        return self._moved(now, step_after_failure(self, policy, chance, retry_after=retry_after))
 
-    def _moved(self, now: datetime, delay: float, **changes: int | StatusCode) -> Self:
-        times = {"last_poll_at": now, "next_poll_at": now + timedelta(seconds=delay)}
-        return self.model_copy(update={**times, **changes})
+    def _moved(self, now: datetime, step: Step) -> Self:
+        times = {"last_poll_at": now, "next_poll_at": now + timedelta(seconds=step.delay)}
+        return self.model_copy(update={**times, **step.changes})
 
 
 @dataclass(frozen=True, slots=True)

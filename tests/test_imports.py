@@ -23,7 +23,7 @@ WEIGHTY = ("cryptography", "typer", "rich", "starlette", "uvicorn", "filelock", 
 # From the lowest up: a layer imports from lower ones alone. Modules of one line are strangers to each other; those of a
 # package know each other.
 LAYERS = (
-    ("errors",),
+    ("errors", "_later"),
     ("models", "credentials", "_callers"),
     ("_armour", "_ber", "_hints", "_hosts", "_keys", "_leftovers", "_locking", "_requests", "_secrets", "_zip"),
     ("parameters", "polling"),

@@ -1,11 +1,26 @@
-"""The concurrency guard: one protocol, several reaches."""
+"""The concurrency guard: one protocol, several reaches. Those beyond the process load when they are asked for."""
 
-from ._choosing import guard_from_env, guard_from_url
+from typing import TYPE_CHECKING
+
+from .._later import loaded_later
 from ._protocol import Guard, GuardStatus, Hold, Holder, Inspectable
-from .file import FileGuard
-from .postgres import PostgresGuard
 from .process import ProcessGuard
-from .redis import RedisGuard
+
+if TYPE_CHECKING:
+    from ._choosing import guard_from_env, guard_from_url
+    from .file import FileGuard
+    from .postgres import PostgresGuard
+    from .redis import RedisGuard
+
+__getattr__ = loaded_later(
+    __name__,
+    {
+        "._choosing": ("guard_from_env", "guard_from_url"),
+        ".file": ("FileGuard",),
+        ".postgres": ("PostgresGuard",),
+        ".redis": ("RedisGuard",),
+    },
+)
 
 __all__ = [
     "FileGuard",
