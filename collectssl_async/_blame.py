@@ -67,7 +67,6 @@ class Service:
     def answered(self, key: Key) -> None:
         """Note an answer about an order, a refusal among them."""
         self.failures = 0
-        self.closed_until = -math.inf
         self._answers += 1
         self._latest = None
         self._met.pop(key, None)

@@ -143,7 +143,7 @@ class Ledger:
         """Tell the store all that it does not know, in one transaction. Raises `StoreError` with the states."""
         if not self._unsaved:
             return
-        async with self._writing:
+        async with self._writing:  # lets a cancellation in, which a transport that never waits would not
             changes, durable = dict(self._unsaved), self._durable
             if not changes:  # whoever wrote before us had ours too
                 return

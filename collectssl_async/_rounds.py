@@ -12,7 +12,6 @@ import time
 from typing import TYPE_CHECKING
 
 import anyio
-import anyio.lowlevel
 
 from ._kept import order_of
 from ._named import Named
@@ -119,10 +118,9 @@ class Rounds:
         for key in self._named.take():
             self._heed(key)
         kept = self._due()
-        if kept is not None and kept is self._claimed:
-            await anyio.lowlevel.checkpoint()  # a transport that never waits would let no cancellation in
-        elif kept is not None:
-            await self._claim(kept)
+        if kept is not None:
+            if kept is not self._claimed:
+                await self._claim(kept)
         elif not self._ledger.behind or await self.save():
             with anyio.CancelScope(deadline=max(self._schedule.next_due(), self._judge.service.closed_until)):
                 await changed.wait()

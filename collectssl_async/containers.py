@@ -7,7 +7,6 @@ others. Everything raises `MalformedResponseError`, in time linear in the size o
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, NamedTuple
 
 from . import _armour, _ber, _zip
@@ -15,7 +14,7 @@ from .errors import MalformedResponseError
 from .models import CertificatePayload, ResponseType
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
     from ._armour import PEMBlock
 
@@ -26,8 +25,9 @@ EXCERPT_LENGTH = 200
 """Characters of a reply that an error quotes at most."""
 
 _LONG_LENGTH = 0x80  # a text reply can begin with "0", the tag of a SEQUENCE, but not with "0" and such a byte
-_BASE64_RUN = re.compile(rb"[A-Za-z0-9+/]+")
-_LEAST_BASE64 = 32  # a run of base64 that no readme has
+_BASE64 = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
+_BASE64_AS_X = bytes(ord("x") if each in _BASE64 else ord(" ") for each in range(256))
+_BASE64_RUN = b"x" * 32  # a run of base64 that no readme has, once every character of base64 is an x
 
 
 class Container(NamedTuple):
@@ -62,7 +62,7 @@ def read(source: bytes | str, *, max_certificates: int | None = MAX_CERTIFICATES
     `max_certificates` None lifts the limit. Raises `MalformedResponseError` for what holds no certificate, for one that
     cannot be decoded, and for more than the limit.
     """
-    found = _read_bytes(source) if isinstance(source, bytes) else _read_text(source)
+    found = _read_bytes(source) if isinstance(source, bytes) else _read_text(source.encode("utf-8", "replace"))
     if found is None:
         raise unreadable("neither PEM nor base64 of certificates", source)
     return checked(combine([found], max_certificates=max_certificates))
@@ -90,11 +90,11 @@ def checked(container: Container) -> Container:
     from cryptography import x509
     from cryptography.exceptions import UnsupportedAlgorithm
 
-    for certificate in container.certificates:
-        try:
+    try:
+        for certificate in container.certificates:
             x509.load_der_x509_certificate(_ber.with_positive_serial(certificate))
-        except (ValueError, TypeError, x509.InvalidVersion, UnsupportedAlgorithm) as error:
-            raise unreadable(f"a certificate that cannot be decoded ({error})"[:EXCERPT_LENGTH], b"") from error
+    except (ValueError, TypeError, x509.InvalidVersion, UnsupportedAlgorithm) as error:
+        raise unreadable(f"a certificate that cannot be decoded ({error})"[:EXCERPT_LENGTH], b"") from error
     return container
 
 
@@ -117,29 +117,30 @@ def base64_length(data: bytes) -> int | None:
 # --- text -------------------------------------------------------------------------------------------------------------
 
 
-def pem_blocks(text: str) -> list[PEMBlock]:
-    """Return the PEM blocks of a text, as `_armour` has them, but raise `MalformedResponseError`."""
+def pem_blocks(text: bytes) -> Iterator[PEMBlock]:
+    """Yield the PEM blocks of a text with plain dashes, as `_armour` has them, but raise `MalformedResponseError`."""
     try:
-        return _armour.pem_blocks(text)
+        yield from _armour.pem_blocks(text)
     except ValueError as error:
         raise unreadable(str(error), text) from error
 
 
-def read_pem(block: PEMBlock) -> Container:
+def read_pem(text: bytes, block: PEMBlock) -> Container:
     """Return what a block with a body holds, whatever its label said. The certificates are not checked yet."""
+    where = block.body or slice(0)
     for whole in (True, False) if block.trusted else (True,):
-        for data in _armour.decodings(block.body or ""):
+        for data in _armour.decodings(text[where]):
             found = _read_der(data, whole=whole)
             if found:
                 return found
-    raise unreadable("a PEM block that holds no certificate", block.body or "")
+    raise unreadable("a PEM block that holds no certificate", text[where][:EXCERPT_LENGTH])
 
 
-def _read_text(text: str) -> Container | None:
+def _read_text(text: bytes) -> Container | None:
     found = _read_armoured(text)
     if found:
         return found
-    for data in _armour.decodings(text):
+    for data in _armour.decodings(text.removeprefix(_armour.BYTE_ORDER_MARK)):
         if data.startswith(_zip.SIGNATURES) and _zip.end_of(data) == len(data):
             return _from_zip(data)
         found = _read_der(data) or _read_encoded_pem(data)
@@ -148,15 +149,18 @@ def _read_text(text: str) -> Container | None:
     return None
 
 
-def _read_armoured(text: str) -> Container | None:
-    blocks = [block for block in pem_blocks(text) if block.body is not None]
-    return combine(map(read_pem, blocks), max_certificates=None) if blocks else None
+def _read_armoured(text: bytes) -> Container | None:
+    if b"BEGIN" not in text:
+        return None
+    text = _armour.plain_dashes(text)
+    found = [read_pem(text, block) for block in pem_blocks(text) if block.body]
+    return combine(found, max_certificates=None) if found else None
 
 
 def _read_encoded_pem(data: bytes) -> Container | None:
     """Read PEM that was base64-encoded as a whole. A wrong decoding of it begins well and goes on as rubbish."""
     try:
-        return _read_armoured(_armour.decode_text(data)) if b"BEGIN" in data else None
+        return _read_armoured(data)
     except MalformedResponseError:
         return None
 
@@ -174,7 +178,7 @@ def _read_bytes(data: bytes) -> Container | None:
 def _read_member(data: bytes) -> Container | None:
     kind = _ber.recognise(data)
     if kind is None:
-        return _read_text(_armour.decode_text(data.removeprefix(_armour.BYTE_ORDER_MARK)))
+        return _read_text(data)
     try:
         end = _ber.end_of(data)
         if data[end:].strip(b"\r\n\t \0"):
@@ -216,6 +220,6 @@ def _read_packed(content: bytes) -> Container | None:
     try:
         return _read_member(content)
     except MalformedResponseError:
-        if is_binary(content) or any(len(run) >= _LEAST_BASE64 for run in _BASE64_RUN.findall(content)):
+        if is_binary(content) or _BASE64_RUN in content.translate(_BASE64_AS_X):
             raise
         return None

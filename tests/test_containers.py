@@ -113,18 +113,27 @@ def test_a_foreign_block_that_ends_oddly_hides_nothing_below_it() -> None:
 
 
 def test_blocks_end_where_their_boundaries_end() -> None:
-    text = "x " + pem(LEAF).rstrip("\n") + " y"
+    text = b"x " + pem(LEAF).rstrip("\n").encode() + b" y"
     (block,) = containers.pem_blocks(text)
-    assert (text[: block.start], text[block.end :]) == ("x ", " y")
+    assert (text[: block.start], text[block.end :]) == (b"x ", b" y")
 
 
 def test_more_boundaries_than_any_file_has_are_refused() -> None:
     with pytest.raises(MalformedResponseError, match="too many PEM boundaries"):
-        containers.pem_blocks("BEGIN" * 10_001)
+        list(containers.pem_blocks(b"BEGIN" * 10_001))
 
 
 def test_words_that_begin_are_no_boundary() -> None:
-    assert containers.pem_blocks("BEGIN HERE- and -BEGIN there- and - BEGIN") == []
+    assert list(containers.pem_blocks(b"BEGIN HERE- and -BEGIN there- and - BEGIN")) == []
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "windows-1252"])
+def test_boundaries_of_long_dashes_are_read_in_either_encoding(encoding: str) -> None:
+    assert certificates(pem(LEAF).replace("-----", "\u2014\u2014").encode(encoding)) == (LEAF,)
+
+
+def test_an_odd_character_ahead_of_a_block_changes_nothing() -> None:
+    assert certificates("\U0001f512 \u0116\n" + pem(LEAF)) == (LEAF,)
 
 
 # --- PKCS#7 and Netscape sequence -------------------------------------------------------------------------------------

@@ -10,11 +10,8 @@ import sys
 from typing import TYPE_CHECKING
 
 import typer
-from cryptography import x509
-from cryptography.x509 import verification
 
 from .._writing import write_files
-from ..errors import ChainError
 from ..models import OrderRef
 from ..polling import PollPolicy
 from ..sandbox import Sandbox
@@ -26,8 +23,6 @@ from .wording import bundle_text
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-    from ..certificates import CertificateBundle
 
 ROOT_FILE = "sandbox-root.pem"
 """The sandbox's root; a directory that holds it is one of ours."""
@@ -63,7 +58,7 @@ async def show_demo(directory: Path | None) -> None:
             with shown_wait(order, sys.stdout) as show:
                 bundle = await client.wait_for_certificate(order, policy=_POLICY, timeout=_TIMEOUT, on_update=show)
     put(f"collected {bundle_text(bundle)}")
-    _prove(bundle, sandbox.root)
+    bundle.verify([sandbox.root])
     put("chain     proven, from the leaf to the sandbox's root")
     if directory is None:
         put("Nothing was written. To have the files: collectssl demo --output DIR")
@@ -77,13 +72,3 @@ async def show_demo(directory: Path | None) -> None:
     put("\nNext:")
     put(f"  openssl verify -CAfile {root} -untrusted {chain} {leaf}")
     put(f"  openssl x509 -in {leaf} -noout -text")
-
-
-def _prove(bundle: CertificateBundle, root: x509.Certificate) -> None:
-    """Raise `ChainError` unless a client that trusts the root alone would accept the leaf for its name."""
-    name = x509.DNSName(bundle.dns_names[0])
-    verifier = verification.PolicyBuilder().store(verification.Store([root])).build_server_verifier(name)
-    try:
-        verifier.verify(bundle.certificate, list(bundle.intermediates))
-    except verification.VerificationError as error:
-        raise ChainError(f"the chain of {name.value} does not lead to the sandbox's root: {error}") from error

@@ -55,6 +55,14 @@ class OutputError(CollectSSLError):
     """A result could not be written to stdout."""
 
 
+class HookError(CollectSSLError):
+    """The deploy hook failed. The files are in place, and it runs again the next time."""
+
+
+class InspectionError(CollectSSLError):
+    """Some of what was to be inspected cannot be read."""
+
+
 EXITS: dict[type[BaseException], Exit] = {
     CollectSSLError: Exit.FAILED,
     OSError: Exit.FAILED,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
+import socket
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -50,6 +51,26 @@ async def _cancelled_by_signals(work: Callable[[], Awaitable[None]]) -> bool:
             asked = True
             loop.call_soon_threadsafe(scope.cancel)  # a handler runs between any two steps of the loop
 
-        with handled_by(stop):
+        with handled_by(stop), _woken_by_signals(loop):
             await work()
     return scope.cancelled_caught
+
+
+@contextmanager
+def _woken_by_signals(loop: asyncio.AbstractEventLoop) -> Iterator[None]:
+    """Have every signal wake the loop, so that its handler runs.
+
+    One that comes just before the loop goes to sleep, or to another thread, would be heard when the loop wakes for
+    another reason: that may be the next poll, in hours.
+    """
+    reader, writer = socket.socketpair()
+    with reader, writer:
+        for end in (reader, writer):
+            end.setblocking(False)
+        loop.add_reader(reader, reader.recv, 64)
+        before = signal.set_wakeup_fd(writer.fileno(), warn_on_full_buffer=False)
+        try:
+            yield
+        finally:
+            signal.set_wakeup_fd(before)
+            loop.remove_reader(reader)

@@ -6,6 +6,9 @@ from typing import Annotated
 
 import typer
 
+from ..guards._choosing import VARIABLE
+from .formats import Format, LayoutName
+
 
 def _positive(seconds: float | None) -> float | None:
     if seconds is not None and not (math.isfinite(seconds) and seconds > 0):
@@ -44,11 +47,45 @@ CallTimeout = Annotated[
         callback=_positive, metavar="SECONDS", help="Give up after so many seconds (60 by default).", show_default=False
     ),
 ]
+Guard = Annotated[
+    str,
+    typer.Option(
+        envvar=VARIABLE,
+        metavar="GUARD",
+        help="Who else's calls to keep out: process, file, file:/path/prefix, redis://... or postgresql://...",
+    ),
+]
 JSON = Annotated[bool, typer.Option("--json", help="Write one JSON document to stdout; an error as JSON to stderr.")]
 
 Output = Annotated[Path, typer.Option("--output", "-o", metavar="DIR", help="Where the files go; made if missing.")]
 PrivateKey = Annotated[
     Path | None, typer.Option(metavar="FILE", help="The certificate's key in PEM, to be written as privkey.pem.")
+]
+OutputFormat = Annotated[
+    Format,
+    typer.Option(
+        "--format",
+        help="What to write: PEM files, the service's container as it is received, or PKCS#12 with --private-key.",
+    ),
+]
+Layout = Annotated[
+    LayoutName,
+    typer.Option(
+        help="PEM files in DIR itself, or each issue in a folder of its own, to the latest of which DIR/current leads."
+    ),
+]
+Keep = Annotated[
+    int | None, typer.Option(min=1, metavar="NUMBER", help="Folders that stay with --layout versioned (3 by default).")
+]
+Combined = Annotated[
+    bool, typer.Option("--combined", help="Write combined.pem, too: the key and fullchain.pem in one.")
+]
+DeployHook = Annotated[
+    str | None,
+    typer.Option(
+        metavar="COMMAND",
+        help="Run this with the shell when files have changed; collect --help tells the variables it gets.",
+    ),
 ]
 Wait = Annotated[bool, typer.Option("--wait", help="Wait until the certificate is there.")]
 Timeout = Annotated[
@@ -59,6 +96,16 @@ Timeout = Annotated[
         help="Give up after so many seconds: the call (60 by default), or with --wait the wait (no end by default).",
     ),
 ]
+Paths = Annotated[
+    list[Path], typer.Argument(metavar="PATH", help="Files of certificates, or directories.", show_default=False)
+]
+InspectedKey = Annotated[
+    Path | None, typer.Option("--private-key", metavar="FILE", help="A key in PEM that the certificates should match.")
+]
+Roots = Annotated[
+    Path | None,
+    typer.Option(metavar="FILE", help="Trust the roots in this file instead of those of certifi (Mozilla's)."),
+]
 Interval = Annotated[
     float,
     typer.Option(
@@ -68,6 +115,44 @@ Interval = Annotated[
         show_default=False,
     ),
 ]
+
+Watched = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="FILE|ORDER", help="Order numbers, and files that list them.", show_default=False),
+]
+Store = Annotated[
+    Path | None, typer.Option(metavar="FILE", help="Keep how the waits stand in this file; made if missing.")
+]
+WatchInterval = Annotated[
+    float | None,
+    typer.Option(
+        callback=_positive,
+        metavar="SECONDS",
+        help="Pause after an order's first poll (60 by default, with --push-port three hours); later ones double, "
+        "up to three hours.",
+    ),
+]
+PushPort = Annotated[
+    int | None, typer.Option(min=1, max=65535, metavar="NUMBER", help="Receive push notifications on this port.")
+]
+PushHost = Annotated[str | None, typer.Option(metavar="ADDRESS", help="The address of that port (127.0.0.1).")]
+PushLogin = Annotated[
+    str | None,
+    typer.Option(
+        "--push-username",
+        callback=_text,
+        metavar="NAME",
+        help="Who may notify; the password is read from COLLECTSSL_PUSH_PASSWORD or the file that "
+        "COLLECTSSL_PUSH_PASSWORD_FILE names.",
+    ),
+]
+PushAllow = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="ADDRESS", help="An address or network that may notify, by default Sectigo's; may be repeated."
+    ),
+]
+JSONLines = Annotated[bool, typer.Option("--json", help="Write a JSON document a line to stdout for every outcome.")]
 
 DemoOutput = Annotated[
     Path | None, typer.Option("--output", "-o", metavar="DIR", help="Write the certificate, its key and the root.")

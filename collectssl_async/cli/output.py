@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sys
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
@@ -15,7 +16,7 @@ from rich.text import Text
 from .exits import OutputError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
     from typing import TextIO
 
 _STYLES = {
@@ -26,8 +27,15 @@ _STYLES = {
     "not required": "dim",
     "validated": "green",
     "notvalidated": "yellow",
+    "trusted": "green",
+    "not trusted": "red",
+    "matches": "green",
+    "does not match": "red",
+    "ended": "red",
 }
-"""Colours of the words that steps and domains have; other texts have none."""
+"""Colours of the words that texts are or begin with; other texts have none."""
+
+_FIRST_WORDS = re.compile(r"(?:not trusted|does not match|[a-z]+)(?=:| by | \d| less )|.*", re.DOTALL)
 
 
 def put(text: str) -> None:
@@ -48,6 +56,11 @@ def put_json(document: dict[str, Any]) -> None:
     put(json.dumps(document, indent=2))
 
 
+def put_json_line(document: dict[str, Any]) -> None:
+    """Write a result, of which there may be more, as a line of JSON."""
+    put(json.dumps(document))
+
+
 def put_rows(rows: Iterable[tuple[str, str]]) -> None:
     """Write labels and texts in two columns, in colour on a terminal."""
     console = terminal(sys.stdout)
@@ -61,7 +74,24 @@ def put_rows(rows: Iterable[tuple[str, str]]) -> None:
     table.add_column(style="bold")
     table.add_column(overflow="fold")
     for label, text in rows:
-        table.add_row(Text(label), Text(text, style=_STYLES.get(text.lower(), "")))
+        words = _FIRST_WORDS.match(text.lower())
+        table.add_row(Text(label), Text(text, style=_STYLES.get(words[0] if words else "", "")))
+    console.print(table)
+
+
+def put_table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Write a table, elsewhere than on a terminal a line for each row. All texts but the first column's are short."""
+    console = terminal(sys.stdout)
+    if console is None:
+        widths = [max(len(row[column]) for row in (headings, *rows)) for column in range(len(headings))]
+        for row in (headings, *rows):
+            put("  ".join(f"{text:{width}}" for text, width in zip(row, widths, strict=True)).rstrip())
+        return
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
+    for number, heading in enumerate(headings):
+        table.add_column(heading, overflow="fold", no_wrap=number > 0)
+    for row in rows:
+        table.add_row(*map(Text, row))
     console.print(table)
 
 

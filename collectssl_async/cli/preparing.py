@@ -9,7 +9,7 @@ import os
 import ssl
 import sys
 import tempfile
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import typer
 from pydantic import SecretStr, ValidationError
@@ -19,12 +19,13 @@ from ..errors import CertificateError, ConfigurationError
 from ..models import OrderRef
 from .exits import CredentialsError
 
-if TYPE_CHECKING:
-    from pathlib import Path
-
 LOGIN_NAME = "COLLECTSSL_LOGIN_NAME"
 LOGIN_PASSWORD = "COLLECTSSL_LOGIN_PASSWORD"  # noqa: S105 - a variable's name
 LOGIN_PASSWORD_FILE = "COLLECTSSL_LOGIN_PASSWORD_FILE"  # noqa: S105 - a variable's name
+PKCS12_PASSWORD = "COLLECTSSL_PKCS12_PASSWORD"  # noqa: S105 - a variable's name
+PKCS12_PASSWORD_FILE = "COLLECTSSL_PKCS12_PASSWORD_FILE"  # noqa: S105 - a variable's name
+PUSH_PASSWORD = "COLLECTSSL_PUSH_PASSWORD"  # noqa: S105 - a variable's name
+PUSH_PASSWORD_FILE = "COLLECTSSL_PUSH_PASSWORD_FILE"  # noqa: S105 - a variable's name
 
 _NAMED_BY = {
     "order_number": "ORDER",
@@ -69,8 +70,64 @@ def find_credentials(login_name: str | None) -> Credentials:
         raise CredentialsError(str(error)) from None
 
 
-def _asked_for(what: str, *, hidden: bool = False) -> str:
-    answer: str = typer.prompt(what, hide_input=hidden, err=True)
+def find_pkcs12_password(*, new: bool = False) -> SecretStr:
+    """Return the password of PKCS#12 files: from the environment, and where that is silent from whoever sits there.
+
+    A `new` one is asked for twice. Raises `ConfigurationError` that says what to set.
+    """
+    file = os.environ.get(PKCS12_PASSWORD_FILE)
+    if os.environ.get(PKCS12_PASSWORD):
+        if file:
+            raise ConfigurationError(f"{PKCS12_PASSWORD} and {PKCS12_PASSWORD_FILE} are both set: unset one of them")
+        return SecretStr(os.environ[PKCS12_PASSWORD])
+    if file:
+        return _password_in(file)
+    if not (sys.stdin.isatty() and sys.stderr.isatty()):
+        raise ConfigurationError(
+            f"PKCS#12 needs a password: set {PKCS12_PASSWORD}, or {PKCS12_PASSWORD_FILE} to the path of a file "
+            "that holds it"
+        )
+    return SecretStr(_asked_for("PKCS#12 password", hidden=True, confirm=new))
+
+
+def _password_in(file: str) -> SecretStr:
+    """Read a password file. Errors are raised outside `except`: a UnicodeDecodeError keeps the bytes it chokes on."""
+    try:
+        password = SecretStr(_text_of(Path(file).read_bytes()))
+        if password.get_secret_value():
+            return password
+        problem = "it is empty"
+    except OSError as error:
+        problem = error.strerror or type(error).__name__
+    except UnicodeDecodeError:
+        problem = "it is not UTF-8 text"
+    raise ConfigurationError(f"{PKCS12_PASSWORD_FILE} cannot be used, {file!r}: {problem}")
+
+
+def _text_of(line: bytes) -> str:
+    return line.decode().removesuffix("\n").removesuffix("\r")
+
+
+def find_push_password() -> str:
+    """Return the push username's password. Raises `CredentialsError`, which does not hold it."""
+    told, file = bool(os.environ.get(PUSH_PASSWORD)), os.environ.get(PUSH_PASSWORD_FILE)
+    if told == bool(file):
+        raise CredentialsError(
+            f"--push-username needs a password: set either {PUSH_PASSWORD}, or {PUSH_PASSWORD_FILE} to the path of a "
+            "file that holds it"
+        )
+    try:
+        # In no variable: an error shows the locals of its frames.
+        return _text_of(Path(file).read_bytes() if file else os.environb[PUSH_PASSWORD.encode()])
+    except OSError as error:
+        problem = f"{PUSH_PASSWORD_FILE} cannot be read, {file!r}: {error.strerror}"
+    except UnicodeDecodeError:
+        problem = f"{PUSH_PASSWORD_FILE if file else PUSH_PASSWORD} is not UTF-8 text"
+    raise CredentialsError(problem)
+
+
+def _asked_for(what: str, *, hidden: bool = False, confirm: bool = False) -> str:
+    answer: str = typer.prompt(what, hide_input=hidden, confirmation_prompt=confirm, err=True)
     return answer
 
 

@@ -7,9 +7,7 @@ from __future__ import annotations
 
 import errno
 import json
-import os
 from contextlib import ExitStack
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import anyio
@@ -18,14 +16,11 @@ import typer
 from ..errors import ConfigurationError
 from ..sandbox import Sandbox
 from ..sandbox.book import FIRST_ORDER_NUMBER
-from .exits import CredentialsError
 from .output import put, put_rows
+from .preparing import PUSH_PASSWORD, find_push_password
 
 if TYPE_CHECKING:
     from ..sandbox import SandboxServer
-
-PUSH_PASSWORD = "COLLECTSSL_PUSH_PASSWORD"  # noqa: S105 - a variable's name
-PUSH_PASSWORD_FILE = "COLLECTSSL_PUSH_PASSWORD_FILE"  # noqa: S105 - a variable's name
 
 _TYPED = {
     "expose_to_network=True": "--expose-to-network",
@@ -62,7 +57,7 @@ def make_sandbox(
             linger=linger,
             push_url=push_url,
             push_username=push_username,
-            push_password=None if push_username is None else _push_password(),
+            push_password=None if push_username is None else find_push_password(),
             push_certificates=push_certificates,
         )
     except ValueError as error:
@@ -123,24 +118,6 @@ Next, in another terminal:
     --endpoint {known["endpoint"]} \\
     --ca-file {known["ca_file"]}
 Ctrl-C stops the sandbox.""")
-
-
-def _push_password() -> str:
-    """Return the push username's password. Raises `CredentialsError`, which does not hold it."""
-    told, file = os.environ.get(PUSH_PASSWORD), os.environ.get(PUSH_PASSWORD_FILE)
-    if bool(told) == bool(file):
-        raise CredentialsError(
-            f"--push-username needs a password: set either {PUSH_PASSWORD}, or {PUSH_PASSWORD_FILE} to the path of a "
-            "file that holds it"
-        )
-    try:
-        data = Path(file).read_bytes() if file else os.environb[PUSH_PASSWORD.encode()]
-        return data.decode().removesuffix("\n").removesuffix("\r")
-    except OSError as error:
-        problem = f"{PUSH_PASSWORD_FILE} cannot be read, {file!r}: {error.strerror}"
-    except UnicodeDecodeError:
-        problem = f"{PUSH_PASSWORD_FILE if file else PUSH_PASSWORD} is not UTF-8 text"
-    raise CredentialsError(problem)
 
 
 def _as_typed(error: Exception) -> str:

@@ -12,8 +12,9 @@ from ..models import StatusCode, StepStatus
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from ..certificates import CertificateBundle, WrittenFiles
+    from ..certificates import CertificateBundle
     from ..models import CollectSSLResponse, OrderRef, Period, ValidationSteps
+    from .deploying import Deployed
 
 _STATUS = {
     StatusCode.PROCESSING: "processing",
@@ -84,12 +85,12 @@ def bundle_text(bundle: CertificateBundle) -> str:
     return one_line(f"certificate for {first}{more}, valid until {bundle.not_after:%Y-%m-%d}")
 
 
-def bundle_document(order: OrderRef, bundle: CertificateBundle, written: WrittenFiles) -> dict[str, Any]:
+def bundle_document(order: OrderRef, bundle: CertificateBundle, deployed: Deployed) -> dict[str, Any]:
     """Return a collected certificate and its files as JSON has them.
 
     The serial number is lower hex: it has more digits than most readers of JSON keep of a number.
     """
-    files = {name: getattr(written, name) for name in ("certificate", "chain", "fullchain", "private_key")}
+    hook = deployed.hook
     return {
         **order.model_dump(mode="json"),
         "status": StatusCode.ATTACHED,
@@ -98,8 +99,9 @@ def bundle_document(order: OrderRef, bundle: CertificateBundle, written: Written
         "not_before": bundle.not_before.isoformat(),
         "not_after": bundle.not_after.isoformat(),
         "fingerprint_sha256": bundle.fingerprint_sha256,
-        **{name: None if path is None else str(path) for name, path in files.items()},
-        "changed": written.changed,
+        **{name: None if path is None else str(path) for name, path in deployed.files.items()},
+        "changed": deployed.changed,
+        "hook": None if hook is None else {"exit_status": hook.exit_status, "output": hook.output},
     }
 
 

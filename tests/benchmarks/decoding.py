@@ -1,7 +1,7 @@
-"""Reading replies, beside `parse_qs`, base64 and cryptography by hand; and a megabyte of what no service should send.
+"""Reading replies, beside `parse_qs`, base64 and cryptography by hand; and megabytes of what no service should send.
 
 By hand only what is wanted is read, into a dict: nothing is checked, and nothing comes in another format. On the
-processor's clock, as nothing is waited for.
+processor's clock, as nothing is waited for. Memory is what reading takes at its highest, besides the input.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import contextlib
 import time
+import tracemalloc
 from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -17,9 +18,11 @@ from urllib.parse import parse_qs, urlencode
 import anyio
 from cryptography import x509
 
-from collectssl_async import CollectSSLError, CollectSSLRequest, QueryType
+from collectssl_async import CollectSSLError, CollectSSLRequest, QueryType, containers
 from collectssl_async.wire import decode_response
 
+from .. import hostile
+from ..hostile import MEBIBYTE
 from ..pki import hierarchy
 from .measuring import Row, cost_of, row, take_turns
 
@@ -62,7 +65,6 @@ MULTI_DOMAIN_REPLY = urlencode(
     }
 ).encode()
 
-MEBIBYTE = 1024 * 1024
 PIECES = {
     "dashes": b"-",
     "PEM boundaries": b"-----BEGIN CERTIFICATE-----\n",
@@ -110,7 +112,7 @@ def certificate_reply() -> bytes:
     return urlencode([("errorCode", 2), *values, ("certificate", base64.b64encode(chain.leaf.der))]).encode()
 
 
-def hostile() -> Row:
+def rubbish() -> Row:
     """Return the slowest of many bodies of a mebibyte, each read once."""
     request = CollectSSLRequest(order_number="1", query_type=QueryType.CERTIFICATE_AND_CHAIN)
     slowest = (0.0, "")
@@ -122,6 +124,37 @@ def hostile() -> Row:
                 decode_response(request, content_type=FORM, body=body)
             slowest = max(slowest, (time.process_time() - began, name))
     return Row(f"a MiB of rubbish, the worst: {slowest[1]}", slowest[0], target="<= 100 ms")
+
+
+def read_file(data: bytes) -> tuple[float, int, int]:
+    """Return the seconds that reading a file takes, its memory, and how many certificates it held."""
+    times, found = [], 0
+    for _ in range(3):
+        began = time.process_time()
+        with contextlib.suppress(CollectSSLError):
+            found = len(containers.read(data, max_certificates=None).certificates)
+        times.append(time.process_time() - began)
+    tracemalloc.start()
+    with contextlib.suppress(CollectSSLError):
+        containers.read(data, max_certificates=None)
+    memory = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    return min(times), memory, found
+
+
+def files() -> list[Row]:
+    """Return the slowest and the hungriest of many files of 5 MiB without certificates, and all of those with many."""
+    cost = {name: read_file(make()) for name, make in (hostile.RUBBISH | hostile.BUSY).items()}
+    slowest = max(cost, key=lambda name: cost[name][0])
+    hungriest = max(cost, key=lambda name: cost[name][1])
+    rows = [
+        Row(f"5 MiB, {which}: {name}, {cost[name][1] / MEBIBYTE:.1f} MiB", cost[name][0], target="<= 50 ms, 16 MiB")
+        for which, name in (("slowest", slowest), ("hungriest", hungriest))
+    ]
+    for name, make in hostile.CERTIFICATES.items():
+        seconds, memory, found = read_file(make())
+        rows.append(Row(f"{found} {name}, {memory / MEBIBYTE:.1f} MiB", seconds, target="<= 50 ms, 16 MiB"))
+    return rows
 
 
 async def compare(what: str, by_hand: Callable[[bytes], object], query_type: QueryType, body: bytes) -> Row:
@@ -151,4 +184,4 @@ def run() -> list[Row]:
         anyio.run(compare, f"decoding {what}, {len(body)} bytes", by_hand, query_type, body)
         for what, by_hand, query_type, body in replies
     ]
-    return [*rows, hostile()]
+    return [*rows, rubbish(), *files()]

@@ -8,10 +8,12 @@ import pytest
 
 from collectssl_async.sandbox import Sandbox
 
+from .desk import PASSWORD, Desk
 from .harness import Service
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from collectssl_async.sandbox import SandboxServer
 
@@ -20,6 +22,10 @@ if TYPE_CHECKING:
 def plain_surroundings(monkeypatch: pytest.MonkeyPatch) -> None:
     """No test sees the endpoint, the colours or the buffering of whoever runs it."""
     for name in ("COLLECTSSL_ENDPOINT", "NO_COLOR", "FORCE_COLOR", "PYTHONIOENCODING", "PYTHONUNBUFFERED"):
+        monkeypatch.delenv(name, raising=False)
+    for name in ("COLLECTSSL_PKCS12_PASSWORD", "COLLECTSSL_PKCS12_PASSWORD_FILE"):
+        monkeypatch.delenv(name, raising=False)
+    for name in ("COLLECTSSL_GUARD", "COLLECTSSL_PUSH_PASSWORD", "COLLECTSSL_PUSH_PASSWORD_FILE"):
         monkeypatch.delenv(name, raising=False)
 
 
@@ -41,3 +47,15 @@ def service(
     for name, value in service.environment.items():
         monkeypatch.setenv(name, value)
     return service
+
+
+@pytest.fixture
+def desk(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Desk:
+    (tmp_path / "desk").mkdir()
+    return Desk(tmp_path / "desk", capsys)
+
+
+@pytest.fixture
+def password(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The password of PKCS#12 files is in the environment."""
+    monkeypatch.setenv("COLLECTSSL_PKCS12_PASSWORD", PASSWORD)

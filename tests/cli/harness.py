@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
+import socket
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -12,10 +14,12 @@ import pytest
 
 from collectssl_async.cli import main
 from collectssl_async.sandbox.authority import private_pem
+from collectssl_async.stores import SQLiteStore
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from collectssl_async._kept import Kept
     from collectssl_async.sandbox import Sandbox, SandboxOrder, SandboxServer
 
 START = (sys.executable, "-c", "from collectssl_async.cli import main; main()")
@@ -84,9 +88,28 @@ def start(*arguments: str | Path, **environment: str) -> subprocess.Popen[str]:
     )
 
 
+def free_port() -> int:
+    """Return a port of loopback that nobody listens on."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port: int = listener.getsockname()[1]
+        return port
+
+
 def key_file(order: SandboxOrder, directory: Path) -> Path:
     """Write the key that an order's certificate will be for."""
     assert order.private_key is not None
     file = directory / f"{order.order_number}.key"
     file.write_bytes(private_pem(order.private_key))
     return file
+
+
+def put(store: Path, kept: Kept) -> None:
+    """Have a store keep an order's wait."""
+
+    async def work() -> None:
+        made = SQLiteStore(store)
+        await made.open()
+        await made.write({kept.key: kept}, durable=True)
+        await made.close()
+
+    asyncio.run(work())

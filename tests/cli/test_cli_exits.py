@@ -41,7 +41,7 @@ def test_a_key_of_another_certificate_fails_and_writes_nothing(service: Service,
     key = key_file(other, tmp_path)
     ended = service.run("collect", order.order_number, "-o", tmp_path / "tls", "--private-key", key)
     assert ended.code == 1
-    assert "private_key does not belong to the certificate for a.example.com" in ended.err
+    assert "the key in --private-key does not belong to the certificate for a.example.com" in ended.err
     assert not (tmp_path / "tls").exists()
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pty
+import re
 import select
 import signal
 import subprocess
@@ -14,11 +15,14 @@ from typing import TYPE_CHECKING
 
 import anyio
 import pytest
+from cryptography.hazmat.primitives.serialization import BestAvailableEncryption
+from cryptography.hazmat.primitives.serialization.pkcs12 import serialize_key_and_certificates
 
 from collectssl_async.cli.interrupts import run_async
 from collectssl_async.sandbox import Sandbox
 
-from .harness import START, Service
+from .. import pki
+from .harness import START, Service, key_file
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -81,6 +85,20 @@ def test_a_second_signal_interrupts_what_hangs() -> None:
     with pytest.raises(KeyboardInterrupt):
         run_async(work)
     assert went_on == ["after the first"]
+
+
+def test_a_signal_that_another_thread_gets_is_heard_at_once() -> None:
+    def hit() -> None:
+        signal.pthread_kill(threading.get_ident(), signal.SIGTERM)
+
+    async def work() -> None:
+        threading.Timer(0.05, hit).start()
+        await anyio.sleep(PATIENCE)
+
+    began = time.monotonic()
+    with pytest.raises(KeyboardInterrupt):
+        run_async(work)
+    assert time.monotonic() - began < PATIENCE
 
 
 def test_a_signal_lets_work_clean_up() -> None:
@@ -239,6 +257,40 @@ def test_a_terminal_shows_a_live_table(service: Service, tmp_path: Path) -> None
     for part in ("next poll", "4 of 4 done", "0 -> 1 -> 2", "a.example.com"):
         assert part in terminal.shown
     assert "\x1b[" in terminal.shown
+
+
+def test_a_terminal_asks_for_the_password_of_pkcs12_and_shows_what_is_in_it(tmp_path: Path) -> None:
+    chain = pki.hierarchy("shop.example.com")
+    cas = [chain.issuing.certificate]
+    sealed = BestAvailableEncryption(b"Sesame-42")
+    packed = serialize_key_and_certificates(None, chain.leaf.key, chain.leaf.certificate, cas, sealed)
+    (tmp_path / "shop.p12").write_bytes(packed)
+    (tmp_path / "root.pem").write_text(chain.new_root.pem)
+    with Terminal(
+        "inspect", tmp_path / "shop.p12", tmp_path / "root.pem", "--roots", tmp_path / "root.pem"
+    ) as terminal:
+        terminal.until("PKCS#12 password: ")
+        terminal.type("Sesame-42\n")
+        terminal.until("trusted root")
+        assert terminal.code() == 0
+    assert "Sesame-42" not in terminal.shown
+    assert "\x1b[32mtrusted: Test New Root, of " in terminal.shown
+    plain = re.sub("\x1b[^m]*m", "", terminal.shown)
+    assert max(map(len, plain.splitlines())) <= 80
+
+
+def test_a_new_password_of_pkcs12_is_asked_for_twice(service: Service, tmp_path: Path) -> None:
+    order = service.sandbox.place_order("a.example.com")
+    key = key_file(order, tmp_path)
+    arguments = ("collect", order.order_number, "-o", tmp_path, "--format", "pkcs12", "--private-key", key)
+    with Terminal(*arguments, "--ca-file", service.server.ca_file) as terminal:
+        terminal.until("PKCS#12 password: ")
+        terminal.type("Sesame-42\n")
+        terminal.until("Repeat for confirmation: ")
+        terminal.type("Sesame-42\n")
+        terminal.until("certificate.p12")
+        assert terminal.code() == 0
+    assert "Sesame-42" not in terminal.shown
 
 
 def test_a_terminal_shows_a_status_in_colour(service: Service) -> None:
