@@ -144,6 +144,7 @@ def orders(sandbox: Sandbox) -> dict[str, str]:
     other = sandbox.place_order("blog.example.com")
     assert shop.private_key is not None
     Path("shop.key").write_bytes(private_pem(shop.private_key))
+    Path("roots.pem").write_text(sandbox.root_pem)
     return {
         "10234567": shop.order_number,
         "10234568": other.order_number,
