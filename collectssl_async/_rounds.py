@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from ._ledger import Ledger
     from ._verdicts import Verdict
     from ._waiting import Ask
-    from .models import OrderRef
+    from .models import CollectSSLResponse, OrderRef
     from .polling import PollPolicy
 
     OnUpdate = Callable[[PollUpdate], Awaitable[object] | object]
@@ -149,23 +149,26 @@ class Rounds:
 
     async def _poll(self, kept: Kept) -> None:
         """Make the call that the store knows of, and note what came of it. Raises what is about us."""
-        order, response, error = order_of(kept.key), None, None
+        order = order_of(kept.key)
         self._heeded.discard(kept.key)
         self._claimed = None  # also when it is cancelled: the service may have answered
+        answer: CollectSSLResponse | CollectSSLError
         try:
-            response = await self._ask(order, collect=kept.collecting)
+            answer = await self._ask(order, collect=kept.collecting)
         except CollectSSLError as failure:
-            error = failure
+            answer = failure
+        error = answer if isinstance(answer, CollectSSLError) else None
         if error is not None and self._judge.is_about_us(error):
             self._ledger.unclaim(kept.key)
             raise error
         if self._ledger.waiting.get(kept.key) is not kept:  # removed during the call
             return
         now = anyio.current_time()
-        if error is not None:
-            verdict = self._judge.after_error(kept, error, now, alone=len(self._ledger.waiting) == 1)
-        elif response is not None:
-            verdict = self._judge.after_response(kept, response)
+        if isinstance(answer, CollectSSLError):
+            alone = len(self._ledger.waiting) == 1
+            verdict, response = self._judge.after_error(kept, answer, now, alone=alone), None
+        else:
+            verdict, response = self._judge.after_response(kept, answer), answer
         moved = kept.moved(time.time(), verdict.step)
         if verdict.ending is None:
             self._ledger.move(moved)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING
 
-from . import call, decoding, guard, importing, sandbox
+from . import call, decoding, guard, guards, importing, sandbox, watching
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -18,9 +18,11 @@ if TYPE_CHECKING:
 BENCHMARKS: dict[str, Callable[[], list[Row]]] = {
     "call": call.run,
     "guard": guard.run,
+    "guards": guards.run,
     "decoding": decoding.run,
     "import": importing.run,
     "sandbox": sandbox.run,
+    "watching": watching.run,
 }
 HEADINGS = ("what", "ours", "beside", "", "ratio", "target")
 UNITS = ((1.0, "s"), (1e-3, "ms"), (1e-6, "us"))
