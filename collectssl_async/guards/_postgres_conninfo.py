@@ -74,6 +74,10 @@ _BY_TEXT = {
 """A refused connection has no SQLSTATE, only a text; one in another language stays a `GuardError`, with that text."""
 
 
+def _hint_of(text: str) -> _Hint | None:
+    return next((_Hint(ConfigurationError, way_out) for said, way_out in _BY_TEXT.items() if said in text), None)
+
+
 class Conninfo:
     """A conninfo that was read, and that shows where it leads and no more. Cannot be pickled."""
 
@@ -108,17 +112,22 @@ class Conninfo:
 
     def explain(self, error: Exception) -> CollectSSLError:
         """Return what to raise for what was raised: the cause, and the way out where one is known."""
+        from psycopg import InterfaceError, ProgrammingError
+
         if isinstance(error, CollectSSLError):
             return error.with_traceback(None)
-        text = " ".join(str(error).split())
+        text = str(error)
         for secret in sorted([*self._secrets, os.environ.get("PGPASSWORD", "")], key=len, reverse=True):
             text = text.replace(secret, MASK) if secret else text
-        hint = _BY_STATE.get(getattr(error, "sqlstate", None) or "")
-        if hint is None:
-            way_out = next((way_out for said, way_out in _BY_TEXT.items() if said in text), None)
-            hint = _Hint(GuardError, "") if way_out is None else _Hint(ConfigurationError, way_out)
-        text = f"PostgreSQL at {self.where}: {text or type(error).__name__}"
-        return hint.error(f"{text}: {hint.way_out}" if hint.way_out else text)
+        state = getattr(error, "sqlstate", None)
+        hint = _BY_STATE.get(state) if state else _hint_of(text)
+        text = f"PostgreSQL at {self.where}: {' '.join(text.split()) or type(error).__name__}"
+        if hint is not None:
+            return hint.error(f"{text}: {hint.way_out}")
+        ours = (
+            isinstance(error, InterfaceError | ProgrammingError) and not state
+        )  # psycopg's own word, not the server's
+        return (ConfigurationError if ours else GuardError)(text)
 
 
 def read_conninfo(conninfo: str) -> Conninfo | ConfigurationError:

@@ -36,16 +36,17 @@ class Session:
         self.loop = asyncio.get_running_loop()
         self.forked = False
         self._connection = connection
-        self._on_lost: Callable[[], None] | None = None
+        self._dropped = False
         self._watched: int | None = None
+        self._unread = os.pipe()
+        self.loop.add_reader(self._unread[0], _EndOfLoop(self))
+        _open.add(self)
 
     @classmethod
     async def open(cls, conninfo: Conninfo, resource: str) -> Self:
         """Connect, under a name that tells an administrator what the connection is. Raises what psycopg raises."""
         name = f"collectssl guard {socket.gethostname()} {os.getpid()} {resource}"
-        session = cls(resource, await conninfo.connect(name))
-        _open.add(session)
-        return session
+        return cls(resource, await conninfo.connect(name))
 
     async def prepare(self) -> None:
         """Put the session's settings right. Raises `ConfigurationError` where a lock would mean nothing."""
@@ -84,23 +85,21 @@ class Session:
 
     def watch(self, on_lost: Callable[[], None]) -> None:
         """Have the loop call `on_lost`, once, when the line is lost. No statement may run until `unwatch`."""
-        self._on_lost = on_lost
-        # A descriptor of our own: libpq closes its own when it finds the line lost, whoever watches that.
+        # A descriptor of our own: libpq closes its own when it finds the line lost, whoever watches that. And only the
+        # loop knows whom to call: whoever waits inside a turn must be collected when the loop is closed.
         self._watched = os.dup(self._connection.fileno())
-        self.loop.add_reader(self._watched, self._look)
+        self.loop.add_reader(self._watched, self._look, on_lost)
 
     def unwatch(self) -> None:
         """Have nobody called. In the loop's own thread, or when the loop is closed."""
-        self._on_lost = None
         watched, self._watched = self._watched, None
         if watched is not None:
             if not self.loop.is_closed():
                 self.loop.remove_reader(watched)
             os.close(watched)
 
-    def _look(self) -> None:
-        on_lost = self._on_lost
-        if on_lost is None:  # dropped by another thread
+    def _look(self, on_lost: Callable[[], None]) -> None:
+        if self._dropped:
             self.close()
         elif not self.alive():
             self.unwatch()
@@ -115,7 +114,7 @@ class Session:
 
     def drop(self) -> None:
         """Let go of the lock, without an await; the server sees it at once."""
-        self._on_lost = None
+        self._dropped = True
         if self.loop.is_closed() or running_here(self.loop):
             self.close()
         else:  # a descriptor that another thread's loop watches must not be closed behind its back
@@ -123,10 +122,15 @@ class Session:
 
     def close(self) -> None:
         """Say goodbye and close, unless the connection is the parent's. No statement may be running."""
-        if not self.forked:
-            self.unwatch()
-            self._connection.pgconn.finish()
-            _open.discard(self)
+        if self.forked or self not in _open:
+            return
+        _open.discard(self)
+        self.unwatch()
+        self._connection.pgconn.finish()
+        if not self.loop.is_closed():
+            self.loop.remove_reader(self._unread[0])
+        for each in self._unread:
+            os.close(each)
 
     def become_inherited(self) -> None:
         """In a forked child: give up this copy of the line, or it would keep the lock when the parent is killed.
@@ -143,6 +147,22 @@ class Session:
         os.close(nothing)
 
 
+class _EndOfLoop:
+    """Drops a session with its loop: a pipe that nobody writes to has the loop keep this until it is closed.
+
+    Nobody else is told, and whoever waits for the lock would be given it, and keep it.
+    """
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+
+    def __call__(self) -> None:
+        """Nothing comes out of the pipe."""
+
+    def __del__(self) -> None:
+        self._session.drop()
+
+
 _open: set[Session] = set()
 _inherited: list[Session] = []  # kept: psycopg complains of connections that are collected while they are open
 _caller = secrets.token_hex(8)
@@ -151,13 +171,6 @@ _caller = secrets.token_hex(8)
 def caller() -> str:
     """Return this process's name in the table. Process numbers repeat, in containers even on one host."""
     return _caller
-
-
-def drop_left_behind(resource: str) -> None:
-    """Drop what closed loops have left open for a resource: a waiter among them would get the lock, and keep it."""
-    for session in tuple(_open):
-        if session.resource == resource and session.loop.is_closed():
-            session.drop()
 
 
 def _begin_anew_after_fork() -> None:

@@ -28,8 +28,14 @@ _POLL = 1.0
 _COURTESY = 0.1
 """Seconds for which a process that has just left lets those go first whom it has woken."""
 
+_STEP = 0.002
+"""Seconds by which those who were woken let each go first who has waited through one turn more than they have."""
+
+_LONGEST_STEP = 0.01
+"""Seconds for which at most they do so: who waited longest may be gone."""
+
 _OUTAGE = 5.0
-"""Seconds for which one who waits bears with a Redis that fails: a restart takes less."""
+"""Seconds for which one who waits bears with a Redis that fails and did answer before: a restart takes less."""
 
 _PAUSE = 0.1
 """Seconds between two tries during an outage."""
@@ -52,24 +58,30 @@ class Contest:
             try:
                 return await self._contend(names)
             except GuardError:
-                if boot_time() - max(began, self._link.answered) > _OUTAGE:
+                answered = self._link.answered
+                if answered is None or boot_time() - max(began, answered) > _OUTAGE:
                     raise
                 await asyncio.sleep(_PAUSE)
 
     async def _contend(self, names: Names) -> Lease:
         await self._take_away_orphan(names)
-        courteous = names.resource in others_wait
-        others_wait.discard(names.resource)
-        if not courteous:
+        _, since = others_wait.get(names.resource, (0, 0.0))
+        pause = max(since + _COURTESY - boot_time(), 0.0)
+        passed_over = 0
+        if not pause:
             outcome = await self._attempt(names)
             if isinstance(outcome, Lease):
                 return outcome
         async with self._link.listening(names.channel) as listener:
-            if courteous:
-                await listener.wait(_COURTESY)
-            while not isinstance(outcome := await self._attempt(names), Lease):
-                await listener.wait(min(outcome, _POLL))
-        return outcome
+            while True:
+                others = await listener.wait(pause)
+                if others is not None:
+                    passed_over += 1
+                    await asyncio.sleep(min(max(others - passed_over, 0) * _STEP, _LONGEST_STEP))
+                outcome = await self._attempt(names)
+                if isinstance(outcome, Lease):
+                    return outcome
+                pause = min(outcome, _POLL)
 
     async def _take_away_orphan(self, names: Names) -> None:
         token = orphans.get(names.resource)

@@ -5,6 +5,7 @@ Imports redis-py, so it is loaded when a `RedisGuard` is made.
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any
 
 from redis.asyncio import SSLConnection
@@ -45,14 +46,11 @@ _MEANINGS: tuple[tuple[tuple[type[BaseException], ...], type[CollectSSLError], s
     ((NoPermissionError,), ConfigurationError, f"does not allow this user what the guard needs; grant {GRANTS}"),
     ((ReadOnlyError,), GuardError, "is a replica that cannot be written to: name the primary"),
     ((InvalidResponse,), ConfigurationError, "does not speak as a Redis: look at host, port and redis:// or rediss://"),
-    ((TimeoutError, RedisTimeoutError), GuardError, "did not answer in time{silent}"),
-    ((RedisConnectionError, OSError), GuardError, "cannot be reached{refused}"),
+    ((TimeoutError, RedisTimeoutError), GuardError, "did not answer in time{hint}"),
+    ((RedisConnectionError, OSError), GuardError, "cannot be reached"),
     ((RedisError,), GuardError, "refuses"),
 )
-_HINTS = {
-    True: {"silent": " (rediss:// where Redis has no TLS looks the same)", "refused": ""},
-    False: {"silent": "", "refused": " (redis:// where Redis wants TLS looks the same)"},
-}
+_HINT = {True: " (rediss:// where Redis has no TLS looks the same)", False: ""}
 
 
 class Place:
@@ -76,4 +74,11 @@ class Place:
         if "[SSL" in said:
             return ConfigurationError(f"Redis at {self} {_TLS}: {said}")
         kind, meaning = next((kind, meaning) for types, kind, meaning in _MEANINGS if isinstance(error, types))
-        return kind(f"Redis at {self} {meaning.format_map(_HINTS[self._tls])}: {said}")
+        return kind(f"Redis at {self} {meaning.format(hint=_HINT[self._tls])}: {said}{_system_error(error)}")
+
+
+def _system_error(error: BaseException) -> str:
+    """Return the words for an error number, of which redis-py names the number alone."""
+    cause = error.__cause__ or error.__context__
+    number = cause.errno if isinstance(cause, OSError) else None
+    return f" ({os.strerror(number)})" if number is not None and number > 0 else ""

@@ -72,8 +72,8 @@ def adopt(resource: str, token: str) -> None:
         del orphans[resource]
 
 
-others_wait: set[str] = set()
-"""The resources that other processes waited for when this one last left."""
+others_wait: dict[str, tuple[int, float]] = {}
+"""By resource, how many other processes waited for it when this one last left, and when (`boot_time`) that was."""
 
 
 class Lease:
@@ -205,10 +205,9 @@ class Lease:
                 ours = await self._link.release(self._lock, self._token)
                 adopt(names.resource, self._token)
                 self._gone = True
-                if await self._link.announce(names.channel):
-                    others_wait.add(names.resource)
-                else:
-                    others_wait.discard(names.resource)
+                waited, _ = others_wait.pop(names.resource, (0, 0.0))
+                if waiting := await self._link.announce(names.channel, waited):
+                    others_wait[names.resource] = waiting, boot_time()
             else:
                 ours = await self._link.extend(self._lock, self._grace)
                 self._gone = True
@@ -224,10 +223,8 @@ class Lease:
 
 
 async def _see_through(task: asyncio.Task[None]) -> None:
-    """Wait until a task is done, however often the caller is cancelled meanwhile."""
+    """Wait until a task is done, however often the caller is cancelled meanwhile: he is going to be told anyway."""
     with anyio.CancelScope(shield=True):
         while not task.done():
-            with contextlib.suppress(
-                asyncio.CancelledError
-            ):  # asyncio's own, which no shield stops; it is cancelled already
+            with contextlib.suppress(asyncio.CancelledError):  # of `Task.cancel()`, which no shield stops
                 await asyncio.wait((task,))

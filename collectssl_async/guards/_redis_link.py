@@ -53,8 +53,8 @@ class Link:
         self._watched: object = None
         self._proven: int | None = None
         self._born = 0.0
-        self.answered = float("-inf")
-        """When Redis last answered, in `boot_time`."""
+        self.answered: float | None = None
+        """When Redis last answered, in `boot_time`; None before it ever did."""
         _links.add(self)
         if not owned:  # whoever closed the client has closed our connection too
             weakref.finalize(client, setattr, self._client, "connection", None)
@@ -169,9 +169,9 @@ class Link:
         """Delete a key; say whether there was one."""
         return bool(await self.ask(self._client.delete(key)))
 
-    async def announce(self, channel: str) -> int:
-        """Wake those who wait; return how many do."""
-        return int(await self.ask(self._client.publish(channel, "free")))
+    async def announce(self, channel: str, word: int) -> int:
+        """Wake those who wait, with a number for them; return how many do."""
+        return int(await self.ask(self._client.publish(channel, word)))
 
     def listening(self, channel: str) -> Listener:
         """Return a context inside which `announce` wakes."""
@@ -209,11 +209,12 @@ class Listener:
         # Not awaited: what its caller holds by now must not be lost to a cancellation.
         self._link.call(lambda: self._link.spawn(self._pubsub.aclose()))
 
-    async def wait(self, seconds: float) -> None:
-        """Return when the key was announced as free, at the latest after `seconds`."""
-        await self._link.ask(
+    async def wait(self, seconds: float) -> int | None:
+        """Return what was announced when the key became free, None where that did not happen for `seconds`."""
+        message = await self._link.ask(
             self._pubsub.get_message(ignore_subscribe_messages=True, timeout=seconds), within=seconds + ANSWER
         )
+        return None if message is None else int(message["data"])
 
 
 _of_urls: dict[tuple[asyncio.AbstractEventLoop, SecretStr], Link] = {}

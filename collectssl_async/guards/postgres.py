@@ -14,7 +14,7 @@ import anyio
 from ..errors import CollectSSLError, ConfigurationError, GuardError
 from ._layered import LayeredHold
 from ._postgres_conninfo import read_conninfo
-from ._postgres_session import Session, drop_left_behind
+from ._postgres_session import Session
 from ._postgres_statements import END, FORGET, HOLDING, STATUS, key_of
 from ._postgres_turn import Entering, PostgresTurn, to_the_end
 from ._protocol import GuardStatus, Holder, normalise_resource, seconds
@@ -88,7 +88,6 @@ class PostgresGuard:
 
     async def take(self, resource: str) -> PostgresTurn:
         """Wait for the lock and for the grace of an unfinished call; write down that ours begins."""
-        drop_left_behind(resource)
         entering = Entering(self._conninfo, resource, self.abandon_grace)
         try:
             await asyncio.wait([entering.work])

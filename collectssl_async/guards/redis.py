@@ -39,8 +39,8 @@ class RedisGuard:
 
     `redis` is a URL, from which one client is made for each event loop and closed when the loop shuts down (as
     `asyncio.run` has it do): there is nothing to close. Or it is a `redis.asyncio.Redis` of yours, which stays yours to
-    close and belongs to one event loop. Either way it takes one connection for as long as the loop lasts, and one more
-    while it waits.
+    close and belongs to one event loop. Either way one connection is taken for as long as the loop lasts, and one more
+    while somebody waits, so the client's pool must have two to spare.
 
     What it promises: a holder has a lease of `ttl` seconds that is renewed three times in that time. Whoever cannot
     renew it is stopped, with `GuardLostError`, before it can have ended by the server's clock. The key that stands for
@@ -141,7 +141,7 @@ class RedisGuard:
         self.prepare()
         link, names = await self._link(), Names(normalise_resource(resource))
         there_was = await link.delete(names.key)
-        await link.announce(names.channel)
+        await link.announce(names.channel, 0)
         return there_was
 
 
@@ -188,10 +188,7 @@ def _where(target: SecretStr | Redis) -> str:
     if missing:
         raise ConfigurationError("RedisGuard needs redis: pip install 'collectssl-async[redis]'")
 
-    from redis.exceptions import RedisError
-
     from ._redis_failures import Place
-    from ._redis_link import client_of
 
     if not isinstance(target, SecretStr):
         if isinstance(target, Redis):
@@ -200,17 +197,26 @@ def _where(target: SecretStr | Redis) -> str:
         raise ConfigurationError(
             f"redis must be a redis.asyncio.Redis or a URL, not {kind.__module__}.{kind.__qualname__}"
         )
-    try:
-        made = client_of(target)
-        pool: Any = made.connection_pool
-        pool.make_connection()
-    except (ValueError, TypeError, RedisError):  # what they say may quote the password
-        usable = False
-    else:
-        usable = True
-    if not usable:
+    place = _place_of(target)
+    if place is None:
         raise ConfigurationError(_BAD_URL)
-    return str(Place(made))
+    return place
+
+
+def _place_of(url: SecretStr) -> str | None:
+    """Return where a URL leads, None for one that redis-py cannot use: what it says of it may quote the password."""
+    from redis.exceptions import RedisError
+
+    from ._redis_failures import Place
+    from ._redis_link import client_of
+
+    try:
+        client = client_of(url)
+        pool: Any = client.connection_pool
+        pool.make_connection()
+    except (ValueError, TypeError, RedisError):
+        return None
+    return str(Place(client))
 
 
 def _understand(written: str) -> tuple[Holder | None, float]:

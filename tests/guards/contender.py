@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterator
     from multiprocessing.connection import Connection
 
+    from collectssl_async import Guard, Hold
+
     from .kinds import GuardSpec
 
 _QUEUED_AFTER = 0.15  # seconds without a turn after which a process that asked for it says that it is queued
@@ -147,10 +149,40 @@ async def take_turns(
     parent.tell("turns", turns)
 
 
+class _Gate:
+    """A guard whose holder tells that the turn is his, and waits for a word before he goes on."""
+
+    def __init__(self, guard: Guard, parent: Parent) -> None:
+        self._guard = guard
+        self._parent = parent
+
+    def hold(self, resource: str) -> _Gate:
+        self._held = self._guard.hold(resource)
+        return self
+
+    async def __aenter__(self) -> Hold:
+        inside = await self._held.__aenter__()
+        self._parent.tell("entered", time.monotonic())
+        await self._parent.hear()
+        return inside
+
+    async def __aexit__(self, *raised: Any) -> None:
+        await self._held.__aexit__(*raised)
+
+
+async def call_when_told(parent: Parent, spec: GuardSpec, settings: dict[str, Any], service: Service) -> None:
+    """Take a turn at the guard, and make the call when told to."""
+    await _call(parent, _Gate(spec.make(**settings), parent), service, times=1, timeout=60)
+
+
 async def call(
     parent: Parent, spec: GuardSpec, settings: dict[str, Any], service: Service, times: int, timeout: float
 ) -> None:
     """Make so many calls as a client with a guard does, and tell what became of each."""
+    await _call(parent, spec.make(**settings), service, times, timeout)
+
+
+async def _call(parent: Parent, guard: Guard, service: Service, times: int, timeout: float) -> None:
     credentials = Credentials(login_name=service.login_name, login_password=service.login_password)
     tls = ssl.create_default_context(cadata=service.root_pem)
     outcomes: list[str] = []
@@ -159,7 +191,7 @@ async def call(
             credentials,
             endpoint=service.endpoint,
             http_client=http_client,
-            guard=spec.make(**settings),
+            guard=guard,
             timeout=timeout,
         )
         parent.tell("ready")

@@ -64,7 +64,7 @@ class Contender:
         alive = time.monotonic()
         self._process.kill()
         self._process.join(AMPLE)
-        assert self._process.exitcode == -signal.SIGKILL
+        assert self._process.exitcode == -signal.SIGKILL, f"it had ended by itself: {self._process.exitcode}"
         return alive
 
     def end(self) -> None:

@@ -10,7 +10,8 @@ from .kinds import AMPLE
 
 if TYPE_CHECKING:
     from collectssl_async.sandbox import Sandbox, SandboxServer
-    from collectssl_async.sandbox.calls import SandboxCall
+
+_WHOLE = 0.02  # seconds from the headers of a call until the rest of it has come, too
 
 
 def described(sandbox: Sandbox, server: SandboxServer) -> Service:
@@ -25,10 +26,9 @@ def described(sandbox: Sandbox, server: SandboxServer) -> Service:
     )
 
 
-def at_work(sandbox: Sandbox, number: int = 1) -> SandboxCall:
-    """Wait until the service is at work on that call, counted from 1; return it."""
+def at_work(sandbox: Sandbox) -> None:
+    """Wait until the service has the whole of its first call, and is at work on it."""
     deadline = time.monotonic() + AMPLE
-    while len(calls := sandbox.calls) < number:
-        assert time.monotonic() < deadline, f"the service has seen {len(calls)} calls"
+    while not (calls := sandbox.calls) or time.monotonic() - calls[0].start < _WHOLE:
+        assert time.monotonic() < deadline, "the service has seen no call"
         time.sleep(0.001)
-    return calls[number - 1]

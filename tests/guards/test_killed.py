@@ -35,25 +35,29 @@ def kill_at_work(
     sandbox, server = service
     sandbox.latency, sandbox.linger = work, 0.05
     who = described(sandbox, server)
-    victim, *others = [contenders.start(contender.call, spec, who, 1, AMPLE, **settings) for _ in range(4)]
+    victim = contenders.start(contender.call_when_told, spec, who, **settings)
     victim.hear("ready")
     victim.tell("go")
-    at_work(sandbox)
+    victim.hear("entered")
+    others = [contenders.start(contender.call, spec, who, 1, AMPLE, **settings) for _ in range(3)]
     for each in others:
         each.hear("ready")
         each.tell("go")
     for each in others:
         each.hear("queued")
+    victim.tell("call")
+    at_work(sandbox)
+    killed = victim.kill()
     assert len(sandbox.calls) == 1, "the others were not in the queue"
     sandbox.latency = 0.0
-    return victim.kill(), others
+    return killed, others
 
 
 def test_the_work_of_a_killed_process_is_not_overlapped_and_the_others_go_on_after_the_grace(
     kind: str, spec: GuardSpec, contenders: Contenders, service: tuple[Sandbox, SandboxServer]
 ) -> None:
     sandbox, _ = service
-    killed, others = kill_at_work(spec, contenders, service, work=0.45, abandon_grace=KILL_GRACE)
+    killed, others = kill_at_work(spec, contenders, service, work=0.4, abandon_grace=KILL_GRACE)
     assert [each.hear("called")[1] for each in others] == [["answered"]] * 3
     first, second, *_ = sandbox.calls
     assert first.abandoned
@@ -76,12 +80,12 @@ def test_without_a_grace_the_work_of_a_killed_process_would_be_overlapped(
 def test_the_impatient_do_not_start_the_grace_of_a_killed_process_afresh(
     spec: GuardSpec, url: str, contenders: Contenders
 ) -> None:
-    victim = contenders.start(contender.hold, spec, url, abandon_grace=KILL_GRACE)
+    victim = contenders.start(contender.hold, spec, url, abandon_grace=0.5)
     victim.hear("entered")
     killed = victim.kill()
-    impatient = contenders.start(contender.retry, spec, url, abandon_grace=KILL_GRACE, acquire_timeout=KILL_GRACE / 3)
+    impatient = contenders.start(contender.retry, spec, url, abandon_grace=0.5, acquire_timeout=0.15)
     _, entered, failures = impatient.hear("entered")
-    assert entered - killed >= KILL_GRACE
+    assert entered - killed >= 0.5
     assert failures >= 2
 
 
@@ -118,7 +122,7 @@ async def test_a_stopped_holder_is_never_inside_together_with_another(
         waiting.hear("ours")
     else:  # whose lock ends with its process
         with pytest.raises(GuardTimeoutError):
-            await take(spec, url, LEASE)
+            await take(spec, url, LEASE / 2)
         holder.signal(signal.SIGCONT)
         holder.tell("check")
         holder.hear("ours")

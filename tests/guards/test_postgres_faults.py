@@ -6,7 +6,6 @@ However it ends, nobody enters within the grace of a call that may be in work, a
 from __future__ import annotations
 
 import asyncio
-import gc
 import os
 import signal
 import time
@@ -16,7 +15,7 @@ import psycopg
 import pytest
 
 from collectssl_async import ConfigurationError, GuardError, GuardLostError, GuardTimeoutError
-from collectssl_async.guards import _postgres_turn
+from collectssl_async.guards import _postgres_session, _postgres_turn
 from collectssl_async.guards._postgres_statements import key_of
 from collectssl_async.guards.postgres import PostgresGuard
 
@@ -24,6 +23,7 @@ from . import contender
 from .kinds import AMPLE, LONG_GRACE, GuardSpec
 from .postgres_proxy import Proxy
 from .postgres_server import running_postgres
+from .stoppable import closed_with_connections
 from .turns import hold_for_ever, take
 
 if TYPE_CHECKING:
@@ -32,8 +32,9 @@ if TYPE_CHECKING:
     from .contender import Parent
     from .contending import Contenders
     from .postgres_server import PostgresServer
+    from .stoppable import Stoppable
 
-pytestmark = pytest.mark.servers
+pytestmark = [pytest.mark.servers, closed_with_connections]
 
 GRACE = 0.5
 WAITING = "select count(*) from pg_stat_activity where query like 'select pg_advisory_lock%' and state = 'active'"
@@ -243,21 +244,30 @@ async def test_a_standby_is_refused(server: PostgresServer, spec: GuardSpec, url
 # --- callers that vanish ----------------------------------------------------------------------------------------------
 
 
-def test_a_waiter_whose_loop_was_closed_does_not_keep_the_lock_that_it_is_given(
-    server: PostgresServer, spec: GuardSpec, url: str
+def test_a_waiter_whose_loop_is_closed_does_not_keep_the_lock_that_it_would_be_given(
+    server: PostgresServer, spec: GuardSpec, url: str, stoppable: Stoppable
 ) -> None:
-    loop = asyncio.new_event_loop()
     with psycopg.connect(server.conninfo, autocommit=True) as admin:
         admin.execute("select pg_advisory_lock(%s)", (key_of(url),))
-        task = loop.create_task(take(spec, url))
+        stoppable.begin(lambda inside: hold_for_ever(spec, url, GRACE, inside), 0.2)
+        assert server.execute(WAITING) == [(1,)]
+        stoppable.close()
+    free_soon(server, url)
 
-        while server.execute(WAITING) != [(1,)]:
-            loop.run_until_complete(asyncio.sleep(0.01))
-        loop.close()
-    asyncio.run(take(spec, url))
-    task._log_destroy_pending = False  # type: ignore[attr-defined]  # else asyncio complains
-    del task
-    gc.collect()
+
+def test_a_holder_whose_loop_is_closed_lets_go_although_nobody_collects_its_coroutine(
+    server: PostgresServer, spec: GuardSpec, url: str, stoppable: Stoppable
+) -> None:
+    stoppable.begin(lambda inside: hold_for_ever(spec, url, GRACE, inside))
+    stoppable.close()
+    free_soon(server, url)
+
+
+def free_soon(server: PostgresServer, url: str) -> None:
+    """Wait until the lock can be had, long before a waiter would be sent away."""
+    deadline = time.monotonic() + _postgres_session.LONGEST_WAIT / 2
+    while server.execute(f"select pg_try_advisory_lock({key_of(url)})") != [(True,)]:
+        assert time.monotonic() < deadline
 
 
 @pytest.mark.asyncio

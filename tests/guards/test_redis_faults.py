@@ -22,7 +22,7 @@ from .redis_server import running_redis
 from .redis_turns import SHORT, bystander, guard_at, holding, key_of, turn_at, until_they_wait
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
     from .redis_server import RedisServer
 
@@ -48,14 +48,14 @@ async def test_an_answer_that_took_longer_than_the_lease_is_no_lease(redis_serve
 async def test_a_call_is_stopped_before_a_paused_redis_can_have_ended_its_lease(
     redis_server: RedisServer, url: str
 ) -> None:
-    async with holding(guard_at(redis_server, ttl=SHORT), url) as holder:
+    async with holding(guard_at(redis_server), url) as holder:
         with bystander(redis_server) as client:
-            client.client_pause(int(3 * SHORT * 1000))
+            client.client_pause(int(2 * LEASE * 1000))
         paused = time.monotonic()
         with pytest.raises(GuardLostError, match="could not be renewed in time"):
             await holder.over()
-        assert holder.stopped - paused < SHORT
-        assert time.monotonic() - holder.stopped < SHORT, "a Redis that does not answer is waited for by nobody"
+        assert holder.stopped - paused < LEASE
+        assert time.monotonic() - holder.stopped < LEASE / 2, "a Redis that does not answer is waited for by nobody"
 
 
 @pytest.mark.asyncio
@@ -94,7 +94,7 @@ async def test_a_redis_that_hangs_is_a_guard_error_in_time(
 
 @pytest.mark.asyncio
 async def test_after_flushall_two_are_inside_for_at_most_a_third_of_a_lease(
-    redis_server: RedisServer, url: str, record_property: Callable[[str, object], None]
+    redis_server: RedisServer, url: str
 ) -> None:
     guard, other = guard_at(redis_server), guard_at(redis_server)
     async with holding(guard, url) as holder:
@@ -106,8 +106,8 @@ async def test_after_flushall_two_are_inside_for_at_most_a_third_of_a_lease(
         with pytest.raises(GuardLostError, match="Redis has forgotten it"):
             await holder.over()
         window = holder.stopped - flushed
-        record_property("seconds from FLUSHALL to the stop of the call", window)
-        assert window < LEASE / 3 + 0.25
+        print(f"redis: stopped {window:.3f} s after FLUSHALL, with a lease of {LEASE:g} s")
+        assert window < LEASE / 3 + 0.4
         await (await waiting).leave(finished=True)
 
 

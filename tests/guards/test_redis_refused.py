@@ -175,16 +175,16 @@ async def test_tls_where_there_is_none_is_named(
     redis_server: RedisServer, url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("collectssl_async.guards._redis_link.ANSWER", 0.3)  # Redis waits for the end of the line
-    monkeypatch.setattr("collectssl_async.guards._redis_contest._OUTAGE", 0.0)
     await _fails(
         f"rediss://:s3cret@127.0.0.1:{redis_server.port}", url, GuardError, r"rediss:// where Redis has no TLS"
     )
 
 
 @pytest.mark.asyncio
-async def test_a_redis_that_is_not_there_is_named(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("collectssl_async.guards._redis_contest._OUTAGE", 0.2)
-    await _fails("redis://:s3cret@127.0.0.1:1", url, GuardError, r"Redis at 127\.0\.0\.1:1 cannot be reached")
+async def test_a_redis_that_is_not_there_is_named(url: str) -> None:
+    await _fails(
+        "redis://:s3cret@127.0.0.1:1", url, GuardError, r"Redis at 127\.0\.0\.1:1 cannot be reached: .*refused"
+    )
 
 
 async def _fails(address: str, url: str, kind: type[Exception], match: str) -> None:
