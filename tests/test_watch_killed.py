@@ -12,6 +12,8 @@ import pytest
 
 from .watched_and_killed import KILLS, ORDERS, POLICY
 
+pytestmark = pytest.mark.servers
+
 SKEW = 0.005
 """Seconds by which the wall's clock and the loop's may differ over one pause."""
 
