@@ -46,7 +46,7 @@ def _install(session: nox.Session, *groups: str) -> None:
 def tests(session: nox.Session) -> None:
     """Run the tests, one process a core.
 
-    On the first Python also those that run servers and many processes; the branches that all of them cover are measured.
+    On the first Python also those that run servers and many processes, and the branches that all cover are measured.
     """
     _install(session, "test")
     if session.posargs:

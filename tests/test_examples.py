@@ -11,7 +11,7 @@ import shlex
 import socket
 import subprocess
 import sys
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, contextmanager
 from functools import partialmethod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,7 +20,8 @@ import httpx
 import pytest
 import uvicorn
 
-from collectssl_async import CollectSSLClient, PollPolicy, PollState, StatusCode
+from collectssl_async import CollectSSLClient, PollPolicy, PollState, StatusCode, cli
+from collectssl_async.cli.exits import Exit
 from collectssl_async.sandbox import Sandbox
 
 from .clocks import VirtualClockLoop
@@ -54,7 +55,7 @@ def test_the_script_shows_how_files_come() -> None:
     assert re.fullmatch(r"wrote: \S+/fullchain.pem, valid until \d{4}-\d\d-\d\d", line)
 
 
-@pytest.mark.parametrize("example", ["background_loop.py", "own_database.py"])
+@pytest.mark.parametrize("example", ["background_loop.py", "own_database.py", "watch_service.py"])
 def test_what_is_started_again_shows_that_no_poll_is_lost_or_repeated(example: str) -> None:
     lines = run_as_told(example)
     polls: dict[str, list[int]] = {}
@@ -78,8 +79,20 @@ def test_the_web_app_shows_its_answers() -> None:
     ]
 
 
+def test_the_web_app_that_is_notified_shows_its_answers() -> None:
+    lines = run_as_told("watcher_in_fastapi.py")
+    assert [line.rpartition("-> ")[2][:3] for line in lines] == ["202", "404", "the", "200"]
+
+
 def test_every_example_is_tried_here() -> None:
-    assert EXAMPLES == ["automation.py", "background_loop.py", "fastapi_app.py", "own_database.py"]
+    assert EXAMPLES == [
+        "automation.py",
+        "background_loop.py",
+        "fastapi_app.py",
+        "own_database.py",
+        "watch_service.py",
+        "watcher_in_fastapi.py",
+    ]
 
 
 # --- with an account's credentials in the environment -----------------------------------------------------------------
@@ -292,14 +305,114 @@ class TestOwnDatabase:
         on_virtual_time(work())
 
 
+# --- as a process of its own ------------------------------------------------------------------------------------------
+
+
+class TestWatchService:
+    EXAMPLE = "watch_service"
+
+    @contextmanager
+    def started(self, folder: Path, *orders: str) -> Iterator[subprocess.Popen[str]]:
+        """The service, as an init system starts it."""
+        command = [sys.executable, "-u", str(ROOT / "examples" / "watch_service.py")]
+        environment = {**os.environ, "COLLECTSSL_GUARD": f"file:{folder}/guard", "PYTHONPATH": str(ROOT)}
+        with subprocess.Popen(
+            [*command, str(folder / "orders.db"), str(folder), *orders],
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        ) as process:
+            try:
+                yield process
+            finally:
+                process.kill()
+
+    def test_stops_on_sigterm_and_goes_on_when_it_is_started_again(self, sandbox: Sandbox, tmp_path: Path) -> None:
+        held = sandbox.place_order("held.example.com", issue_after=None).order_number
+        with self.started(tmp_path, held) as first:
+            assert first.stdout is not None
+            assert [first.stdout.readline() for _ in range(2)] == [
+                "waiting for 1 orders\n",
+                f"order {held}: status 0 after 1 polls\n",
+            ]
+            first.terminate()
+            assert (first.wait(20), first.stdout.read()) == (0, "stopped\n")
+        quick = sandbox.place_order("quick.example.com").order_number
+        with self.started(tmp_path, quick) as second:
+            assert second.stdout is not None
+            lines = [second.stdout.readline() for _ in range(4)]
+            assert lines[0] == "waiting for 2 orders\n"
+            assert lines[3].startswith(f"order {quick}: collected ")
+            second.terminate()
+            second.wait(20)
+        assert [call.answer for call in sandbox.calls] == [0, 1, 2]
+        assert (tmp_path / quick / "fullchain.pem").is_file()
+
+    def test_a_wrong_password_costs_one_call_and_no_further_start(
+        self, example: ModuleType, sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("COLLECTSSL_LOGIN_PASSWORD", "wrong")
+        monkeypatch.setenv("COLLECTSSL_GUARD", "process")
+        orders = [sandbox.place_order(f"{n}.example.com").order_number for n in range(3)]
+        assert example.main([str(tmp_path / "orders.db"), str(tmp_path), *orders]) == 5
+        assert [call.answer for call in sandbox.calls] == [-16]
+        assert "5" in unit()["RestartPreventExitStatus"].split()
+
+    def test_files_that_cannot_be_written_are_written_by_the_next_start_without_a_call(
+        self, example: ModuleType, sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("COLLECTSSL_GUARD", "process")
+        order, tls = sandbox.place_order("shop.example.com").order_number, tmp_path / "tls"
+        tls.touch()
+        assert example.main([str(tmp_path / "orders.db"), str(tls), order]) == 1
+        tls.unlink()
+        assert example.main([str(tmp_path / "orders.db"), str(tls)]) == 0
+        assert (tls / order / "fullchain.pem").is_file()
+        assert [call.answer for call in sandbox.calls] == [1, 2]
+
+    @pytest.mark.parametrize("arguments", [[], ["orders.db"], ["orders.db", "tls", "../1"]])
+    def test_exits_with_2_for_wrong_usage(self, example: ModuleType, arguments: list[str]) -> None:
+        assert example.main(arguments) == 2
+
+
+def unit() -> dict[str, str]:
+    """The settings of the unit file for an init system; of those that are there several times, the last one."""
+    lines = (ROOT / "examples" / "collectssl-watch.service").read_text().splitlines()
+    return dict(line.split("=", 1) for line in lines if "=" in line and not line.startswith("#"))
+
+
+class TestUnit:
+    def test_its_command_runs_and_wrong_credentials_prevent_a_restart(
+        self, sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        program, *arguments = shlex.split(unit()["ExecStart"])
+        assert program.endswith("/collectssl")
+        (tmp_path / "orders.csv").write_text(f"{sandbox.place_order('shop.example.com').order_number}\n")
+        moved = [re.sub("^/(etc|var)/.*?(?=[^/]*$)", f"{tmp_path}/", each) for each in arguments]
+        monkeypatch.setenv("COLLECTSSL_LOGIN_PASSWORD", "wrong")
+        monkeypatch.setenv("COLLECTSSL_GUARD", "process")
+        with pytest.raises(SystemExit) as ended:
+            cli.main(moved)
+        assert [call.answer for call in sandbox.calls] == [-16]
+        assert str(int(ended.value.code or 0)) in unit()["RestartPreventExitStatus"].split()
+
+    def test_it_starts_again_after_what_passes_and_not_after_what_no_start_mends(self) -> None:
+        service = unit()
+        assert service["Restart"] == "on-failure"
+        prevented = {int(code) for code in service["RestartPreventExitStatus"].split()}
+        assert prevented == {Exit.USAGE, Exit.REFUSED, Exit.CREDENTIALS}
+        assert int(service["SuccessExitStatus"]) == Exit.INTERRUPTED
+
+
 # --- over HTTP on loopback --------------------------------------------------------------------------------------------
 
 
 @asynccontextmanager
-async def served(example: ModuleType) -> AsyncIterator[httpx.AsyncClient]:
+async def served(example: ModuleType, app: Any = None) -> AsyncIterator[httpx.AsyncClient]:
     """Serve the app as uvicorn does, for as long as the block lasts."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        server = uvicorn.Server(uvicorn.Config(example.app, log_config=None, ws="none"))
+        server = uvicorn.Server(uvicorn.Config(app or example.app, log_config=None, ws="none"))
         serving = asyncio.create_task(server.serve([listener]))
         try:
             async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{listener.getsockname()[1]}") as caller:
@@ -401,3 +514,77 @@ class TestFastAPI:
         async with served(example) as caller:
             await caller.post(f"/orders/{order}/certificate", params={"timeout": 0.1})
         assert asyncio.all_tasks() == before
+
+
+class TestWatcherInFastAPI:
+    EXAMPLE = "watcher_in_fastapi"
+    SOON = PollPolicy(min_interval=10800, failure_interval=0.01)
+
+    @pytest.fixture(autouse=True)
+    def settings(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+        values = {"CERTIFICATES": str(tmp_path), "PUSH_USERNAME": "sectigo", "PUSH_PASSWORD": "Pu5h-Passw0rd"}
+        for name, value in {**values, "PUSH_ALLOW": "127.0.0.1"}.items():
+            monkeypatch.setenv(name, value)
+
+    async def until(self, caller: httpx.AsyncClient, path: str, status: int) -> httpx.Response:
+        for _ in range(500):
+            reply = await caller.get(path)
+            if reply.status_code == status:
+                return reply
+            await asyncio.sleep(0.01)
+        raise TimeoutError(f"{path} never answered {status}")
+
+    async def polled(self, sandbox: Sandbox, times: int) -> None:
+        for _ in range(500):
+            if len(sandbox.calls) >= times and sandbox.calls[-1].answer is not None:
+                return
+            await asyncio.sleep(0.01)
+        raise TimeoutError(f"{len(sandbox.calls)} calls were made")
+
+    @pytest.mark.asyncio
+    async def test_a_notification_has_its_order_collected(self, example: ModuleType, sandbox: Sandbox) -> None:
+        order = sandbox.place_order("shop.example.com", issue_after=None)
+        number = order.order_number
+        async with served(example, example.make_app(self.SOON)) as caller:
+            assert (await caller.post(f"/orders/{number}")).status_code == 202
+            await self.polled(sandbox, 1)
+            assert (await caller.get(f"/orders/{number}/certificate")).status_code == 404
+            order.issue()
+            forged = await caller.get("/push/", params={"orderNumber": number}, auth=("sectigo", "wrong"))
+            good = {"orderNumber": number, "eventType": "Certificate"}
+            told = await caller.get("/push/", params=good, auth=("sectigo", "Pu5h-Passw0rd"))
+            reply = await self.until(caller, f"/orders/{number}/certificate", 200)
+        assert (forged.status_code, told.status_code) == (401, 204)
+        assert reply.text.count("-----BEGIN CERTIFICATE-----") == 3
+        assert [call.answer for call in sandbox.calls] == [0, 1, 2]
+
+    @pytest.mark.asyncio
+    async def test_it_goes_on_after_a_restart(self, example: ModuleType, sandbox: Sandbox) -> None:
+        held = sandbox.place_order("held.example.com", issue_after=None).order_number
+        refused, quick = (sandbox.place_order(f"{name}.example.com") for name in ("refused", "quick"))
+        refused.reject()
+        async with served(example, example.make_app(self.SOON)) as caller:
+            await caller.post(f"/orders/{held}")
+            await self.polled(sandbox, 1)
+        async with served(example, example.make_app(self.SOON)) as caller:
+            for order in (refused, quick):
+                await caller.post(f"/orders/{order.order_number}")
+            await self.until(caller, f"/orders/{quick.order_number}/certificate", 200)
+            (state,) = (await caller.get("/orders")).json()
+        assert (state["order"]["order_number"], state["polls"]) == (held, 1)
+        assert [call.answer for call in sandbox.calls] == [0, -20, 1, 2]
+
+    @pytest.mark.asyncio
+    async def test_wrong_credentials_cost_one_call_and_show(
+        self, example: ModuleType, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("COLLECTSSL_LOGIN_PASSWORD", "wrong")
+        async with served(example, example.make_app()) as caller:
+            assert (await caller.get("/health")).status_code == 204
+            for n in range(5):
+                order = sandbox.place_order(f"{n}.example.com").order_number
+                assert (await caller.post(f"/orders/{order}")).status_code == 202
+            await self.until(caller, "/health", 503)
+            waiting = (await caller.get("/orders")).json()
+        assert [call.answer for call in sandbox.calls] == [-16]
+        assert len(waiting) == 5

@@ -6,26 +6,30 @@ import asyncio
 import json
 import sys
 import time
-from typing import TYPE_CHECKING
+from contextlib import nullcontext
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 import collectssl_async.cli.watch
-from collectssl_async import CertificatePayload, ProcessGuard, ResponseType
-from collectssl_async._endings import certificates_as_text
+from collectssl_async import CertificatePayload, ProcessGuard, ResponseType, ServerUnavailableError
+from collectssl_async._endings import certificates_as_text, error_as_text
 from collectssl_async._kept import Kept
+from collectssl_async.cli.deploying import deploy_bundle
 from collectssl_async.cli.exits import Exit
 from collectssl_async.guards import FileGuard
 from collectssl_async.stores import SQLiteStore
 
 from .. import pki
+from ..disk import no_room
 from .harness import Ended, Service, free_port, key_file, put
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
+    from collectssl_async import OrderRef
     from collectssl_async.cli.calls import Account
+    from collectssl_async.cli.deploying import Deployed
 
 QUICK = ("--interval", "0.001")
 
@@ -59,7 +63,7 @@ class Watch:
         return file
 
     @property
-    def answers(self) -> list[int | None]:
+    def answers(self) -> list[int | str | None]:
         """What the sandbox has answered since this was asked last."""
         return [call.answer for call in self.service.sandbox.calls]
 
@@ -199,6 +203,48 @@ def test_the_next_order_of_a_name_takes_the_folder_over_and_the_last_one_does_no
     calls, certificate = watch.answers, (watch.directory / "shop" / "cert.pem").read_bytes()
     watch(watch.listing(f"{last},shop"))
     assert (watch.answers, (watch.directory / "shop" / "cert.pem").read_bytes()) == (calls, certificate)
+
+
+def test_an_order_that_nobody_answered_for_waits_again_in_the_next_run(watch: Watch) -> None:
+    order, now = watch.service.sandbox.place_order("a.example.com").order_number, time.time()
+    failed = error_as_text(ServerUnavailableError("HTTP 503", status_code=503))
+    put(watch.store, Kept(order, started_at=now, next_poll_at=now, failures=40, ending=failed))
+    ended = watch()
+    assert (ended.code, watch.answers) == (1, [])
+    assert f"{order}: HTTP 503" in ended.out
+    assert (watch().code, watch.files(order)) == (0, FILES)
+
+
+def test_an_order_that_was_refused_is_not_kept_for_the_next_run(watch: Watch) -> None:
+    order = watch.service.sandbox.place_order("a.example.com")
+    order.reject()
+    assert [watch(order.order_number).code, watch().code] == [4, 0]
+    assert watch.answers == [-20]
+
+
+def test_a_disk_that_is_full_for_one_order_s_files_costs_the_others_nothing(
+    watch: Watch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = (watch.service.sandbox.place_order(f"{name}.example.com").order_number for name in "ab")
+
+    async def with_little_room(order: OrderRef, *others: Any) -> Deployed:
+        with no_room() if str(order) == first else nullcontext():
+            return await deploy_bundle(order, *others)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(collectssl_async.cli.watch, "deploy_bundle", with_little_room)
+        ended = watch(first, second)
+    assert (ended.code, watch.files(first), watch.files(second)) == (1, [], FILES)
+    assert "File too large" in ended.out
+    assert (watch().code, watch.files(first), watch.answers) == (0, FILES, [1, 2, 1, 2])
+
+
+def test_a_full_disk_behind_the_store_is_told_in_one_line(watch: Watch) -> None:
+    order = watch.service.sandbox.place_order("a.example.com").order_number
+    with no_room():
+        ended = watch(order)
+    assert (ended.code, ended.err.count("\n"), watch.answers) == (1, 1, [])
+    assert ended.err.startswith(f"collectssl: store {watch.store}: ")
 
 
 # --- wrong credentials ------------------------------------------------------------------------------------------------
@@ -343,7 +389,7 @@ def test_a_missing_extra_is_named(
 
 
 @pytest.fixture
-def accounts(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Account]]:
+def accounts(monkeypatch: pytest.MonkeyPatch) -> list[Account]:
     """The accounts that commands were run with; none of them calls."""
     seen: list[Account] = []
 

@@ -79,7 +79,7 @@ class Answers:
     def __init__(self, service: Service) -> None:
         self._service = service
 
-    def __call__(self) -> list[int | None]:
+    def __call__(self) -> list[int | str | None]:
         assert self._service.sandbox.overlaps == 0
         return [call.answer for call in self._service.sandbox.calls]
 
@@ -147,8 +147,10 @@ def test_an_order_that_is_notified_of_is_collected_at_once(
     push = ("--push-port", str(port), "--push-username", "sectigo", "--push-allow", "127.0.0.1")
     with Watching(service, tmp_path, other.order_number, *push) as watching:
         watching.told(f"{other.order_number} b.example.com: 0 processing")
-        forged = {"params": {"orderNumber": named.order_number}, "auth": ("sectigo", "wrong")}
-        assert httpx.get(f"http://127.0.0.1:{port}/", **forged, trust_env=False).status_code == 401
+        forged = httpx.get(
+            f"http://127.0.0.1:{port}/?orderNumber={named.order_number}", auth=("sectigo", "wrong"), trust_env=False
+        )
+        assert forged.status_code == 401
         assert watching.told("a push notification from 127.0.0.1 was refused").endswith("password is wrong\n")
         began = time.monotonic()
         named.issue()
