@@ -103,16 +103,20 @@ async def run_hook(command: str, variables: Mapping[str, str]) -> HookOutcome:
     """
     environment = {name: value for name, value in os.environ.items() if not name.startswith(_OURS)}
     with tempfile.TemporaryFile() as said:
+        started: list[Process] = []
         # Cancelled in here, it would leave a process that runs, and that nobody knows of.
         with anyio.CancelScope(shield=True):
-            process = await anyio.open_process(
-                [_SHELL, "-c", command],
-                stdin=subprocess.DEVNULL,
-                stdout=said,
-                stderr=said,
-                env={**environment, **variables},
-                start_new_session=True,
+            started.append(
+                await anyio.open_process(
+                    [_SHELL, "-c", command],
+                    stdin=subprocess.DEVNULL,
+                    stdout=said,
+                    stderr=said,
+                    env={**environment, **variables},
+                    start_new_session=True,
+                )
             )
+        (process,) = started
         try:
             status = await process.wait()
         finally:

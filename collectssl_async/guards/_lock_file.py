@@ -18,6 +18,8 @@ from typing import TYPE_CHECKING
 from ..errors import ConfigurationError, GuardError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from ..errors import CollectSSLError
 
 _FLAGS = os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
@@ -59,12 +61,13 @@ class LockFile:
     Its methods raise `GuardError` or `ConfigurationError` for what the system refuses. `close` lets go of the lock.
     """
 
-    __slots__ = ("_descriptor", "_identity", "path")
+    __slots__ = ("_descriptor", "_identity", "_unlock", "path")
 
     def __init__(self, path: str) -> None:
         self.path = path
         self._descriptor = -1
         self._identity = (0, 0)
+        self._unlock: Callable[[int], object] = _leave  # filelock's, once there is a lock
 
     @property
     def is_open(self) -> bool:
@@ -104,8 +107,9 @@ class LockFile:
 
     def try_lock(self) -> bool:
         """Lock the file that the path names now, if nobody else has; return whether that is so. Does not wait."""
-        from filelock import lock_descriptor
+        from filelock import lock_descriptor, unlock_descriptor
 
+        self._unlock = unlock_descriptor  # kept: as the interpreter ends nothing can be imported any more
         for _ in range(_TRIES):
             if not self.is_open:
                 self.open()
@@ -171,7 +175,7 @@ class LockFile:
         with _opened.mutex:
             if self.is_open:
                 with suppress(OSError):  # to close it lets go as well, as soon as a child just forked has closed it too
-                    _unlock(self._descriptor)
+                    self._unlock(self._descriptor)
                 self.abandon()
 
     def abandon(self) -> None:
@@ -181,10 +185,8 @@ class LockFile:
         os.close(descriptor)
 
 
-def _unlock(descriptor: int) -> None:
-    from filelock import unlock_descriptor
-
-    unlock_descriptor(descriptor)
+def _leave(_: int) -> None:
+    """Unlock a file that was never locked."""
 
 
 def _problem(found: os.stat_result) -> str | None:

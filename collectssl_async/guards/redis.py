@@ -182,11 +182,7 @@ def _where(target: SecretStr | Redis) -> str:
     try:
         from redis.asyncio import Redis
     except ImportError:
-        missing = True
-    else:
-        missing = False
-    if missing:
-        raise ConfigurationError("RedisGuard needs redis: pip install 'collectssl-async[redis]'")
+        raise ConfigurationError("RedisGuard needs redis: pip install 'collectssl-async[redis]'") from None
 
     from ._redis_failures import Place
 
