@@ -9,7 +9,7 @@ import pytest
 from collectssl_async.sandbox import Sandbox
 
 from .desk import PASSWORD, Desk
-from .harness import Service
+from .harness import Service, Watch
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -59,3 +59,10 @@ def desk(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Desk:
 def password(monkeypatch: pytest.MonkeyPatch) -> None:
     """The password of PKCS#12 files is in the environment."""
     monkeypatch.setenv("COLLECTSSL_PKCS12_PASSWORD", PASSWORD)
+
+
+@pytest.fixture
+def watch(service: Service, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Watch:
+    """The command for many orders; its calls are kept apart within the process."""
+    monkeypatch.setenv("COLLECTSSL_GUARD", "process")
+    return Watch(service, tmp_path)

@@ -67,6 +67,34 @@ class Service:
         return start(command, "--ca-file", self.server.ca_file, *arguments, **self.environment)
 
 
+class Watch:
+    """`watch`, with a directory and a store of its own, and hardly a pause between two polls."""
+
+    def __init__(self, service: Service, folder: Path) -> None:
+        self.service = service
+        self.directory = folder / "tls"
+        self.store = folder / "orders.db"
+        self.folder = folder
+
+    def __call__(self, *arguments: str | Path, stored: bool = True) -> Ended:
+        store = ("--store", self.store) if stored else ()
+        return self.service.run("watch", "--interval", "0.001", "-o", self.directory, *store, *arguments)
+
+    def files(self, name: str) -> list[str]:
+        folder = self.directory / name
+        return sorted(each.name for each in folder.iterdir()) if folder.is_dir() else []
+
+    def listing(self, *lines: str) -> Path:
+        file = self.folder / "orders.csv"
+        file.write_text("".join(f"{line}\n" for line in lines))
+        return file
+
+    @property
+    def answers(self) -> list[int | str | None]:
+        """What the sandbox has answered so far."""
+        return [call.answer for call in self.service.sandbox.calls]
+
+
 def run(capsys: pytest.CaptureFixture[str], *arguments: str | Path) -> Ended:
     """Run a command in this process."""
     with pytest.raises(SystemExit) as ended:
