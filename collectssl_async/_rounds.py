@@ -194,6 +194,7 @@ class Rounds:
         if kept.last_poll_at is not None:
             asked = self._schedule.due(key) - (kept.next_poll_at - kept.last_poll_at)
             earliest = min(max(now, asked + self._policy.failure_interval), now + self._policy.failure_interval)
+            earliest = min(earliest, self._schedule.due(key))  # a hint never puts off what is due anyway
         self._schedule.put(key, earliest, urgent=True)
         self._ledger.move(kept._replace(next_poll_at=time.time() + earliest - now))
 

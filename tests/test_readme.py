@@ -132,7 +132,13 @@ def sandbox(
     for make in (CollectSSLClient.from_env, CollectSSLClient.__init__):
         assert make.__kwdefaults__ is not None
         monkeypatch.setitem(make.__kwdefaults__, "endpoint", server.endpoint)
+    monkeypatch.setenv("COLLECTSSL_GUARD", f"file:{tmp_path}/guard")
     monkeypatch.chdir(tmp_path)
+    (tmp_path / "bin").mkdir()
+    server_of_theirs = tmp_path / "bin" / "nginx"
+    server_of_theirs.write_text("#!/bin/sh\ntouch reloaded\n")
+    server_of_theirs.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path / "bin"), prepend=os.pathsep)
     yield sandbox
     assert sandbox.overlaps == 0
 
@@ -145,11 +151,14 @@ def orders(sandbox: Sandbox) -> dict[str, str]:
     assert shop.private_key is not None
     Path("shop.key").write_bytes(private_pem(shop.private_key))
     Path("roots.pem").write_text(sandbox.root_pem)
-    return {
+    numbers = {
         "10234567": shop.order_number,
         "10234568": other.order_number,
         "20234567": str(shop.certificate_id),
     }
+    (listed,) = [block.text for block in blocks() if block.language == "csv"]
+    Path("orders.csv").write_text(replaced(listed, numbers))
+    return numbers
 
 
 def replaced(text: str, numbers: dict[str, str]) -> str:
@@ -249,9 +258,14 @@ def test_the_first_two_commands_do_all_the_set_up() -> None:
 
 @pytest.mark.parametrize("command", [each for each in COMMANDS if each[1] not in ("demo", "sandbox")], ids=" ".join)
 def test_the_commands_run(command: list[str], orders: dict[str, str]) -> None:
+    if command[1] == "inspect":
+        with pytest.raises(SystemExit):
+            main(["collect", orders["10234567"], "--output", command[2], "--private-key", "shop.key"])
     with pytest.raises(SystemExit) as ended:
         main([replaced(argument, orders) for argument in command[1:]])
     assert ended.value.code == 0
+    if "--deploy-hook" in command:
+        assert Path("reloaded").is_file()
 
 
 def test_the_demo_writes_what_the_readme_shows(

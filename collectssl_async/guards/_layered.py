@@ -6,7 +6,7 @@ call that nobody finished, stands in its own file.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol, Self
+from typing import TYPE_CHECKING, Protocol, Self, runtime_checkable
 
 import anyio
 
@@ -15,7 +15,10 @@ from ._protocol import normalise_resource
 from .process import ProcessGuard, ProcessHold
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from types import TracebackType
+
+    from ..errors import GuardError
 
 
 class Turn(Protocol):
@@ -37,6 +40,18 @@ class Turn(Protocol):
         From any thread, and perhaps after a `leave` that was closed on its way. Raises nothing. Never called in a
         forked child.
         """
+
+
+@runtime_checkable
+class LosableTurn(Turn, Protocol):
+    """A turn that may be lost in the middle of the call, which has to be stopped then."""
+
+    def start(self, stop: Callable[[], None], /) -> None:
+        """Call `stop` as soon as the turn is lost, or may be."""
+
+    def loss(self) -> GuardError:
+        """Return the error that says why it was lost."""
+        ...
 
 
 class Reach(Protocol):
@@ -134,3 +149,27 @@ class LayeredHold(ProcessHold):
                     turn.drop(finished=self._done)
             finally:
                 super().leave()
+
+
+class LosableHold(LayeredHold):
+    """A hold that stops the call inside it, with `GuardLostError`, when its turn is lost."""
+
+    __slots__ = ("_losable", "_scope")
+
+    async def __aenter__(self) -> Self:
+        await super().__aenter__()
+        self._scope = anyio.CancelScope()
+        self._scope.__enter__()
+        self._losable = self._turn  # still needed when the turn was left
+        if isinstance(self._losable, LosableTurn):
+            self._losable.start(self._scope.cancel)
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        # A coroutine that is closed, by whichever task, has left its scope behind.
+        stopped = kind is not GeneratorExit and self._scope.__exit__(kind, error, traceback)
+        await super().__aexit__(kind, error, traceback)
+        if stopped and isinstance(self._losable, LosableTurn):
+            raise self._losable.loss() from None

@@ -7,12 +7,10 @@ How a turn begins and ends stands in `_postgres_turn.py`. Who of a process comes
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any, NoReturn, Self, TypeVar
-
-import anyio
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 from ..errors import CollectSSLError, ConfigurationError, GuardError
-from ._layered import LayeredHold
+from ._layered import LosableHold
 from ._postgres_conninfo import read_conninfo
 from ._postgres_session import Session
 from ._postgres_statements import END, FORGET, HOLDING, STATUS, key_of
@@ -22,7 +20,6 @@ from ._runtime import current_loop
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
-    from types import TracebackType
 
 _LOOKS, _PAUSE = 100, 0.02
 """How often, and after how many seconds each, `force_release` looks whether the lock is free."""
@@ -71,13 +68,13 @@ class PostgresGuard:
     def __reduce_ex__(self, protocol: Any) -> NoReturn:
         raise TypeError("PostgresGuard cannot be pickled: its conninfo may hold a password")
 
-    def hold(self, resource: str) -> PostgresHold:
+    def hold(self, resource: str) -> LosableHold:
         """Return a context that is entered when nobody else who shares the database calls `resource`, a URL.
 
         Raises `GuardTimeoutError` after `acquire_timeout` seconds, `GuardError` when the database cannot be used now,
         and `ConfigurationError` when it never can: on trio, with the wrong password, through a pooler.
         """
-        return PostgresHold(self, resource)
+        return LosableHold(self, resource)
 
     def prepare(self) -> None:
         """Raise `ConfigurationError` on trio."""
@@ -140,30 +137,6 @@ class PostgresGuard:
         if isinstance(answer, CollectSSLError):
             raise answer
         return answer
-
-
-class PostgresHold(LayeredHold):
-    """One caller's turn among all hosts. What `PostgresGuard.hold` returns."""
-
-    __slots__ = ("_held", "_scope")
-
-    async def __aenter__(self) -> Self:
-        await super().__aenter__()
-        self._scope = anyio.CancelScope()
-        self._scope.__enter__()
-        self._held = self._turn
-        if isinstance(self._held, PostgresTurn):
-            self._held.start(self._scope.cancel)
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        # A coroutine that is closed, by whichever task, has left its scope behind.
-        stopped = kind is not GeneratorExit and self._scope.__exit__(kind, error, traceback)
-        await super().__aexit__(kind, error, traceback)
-        if stopped and isinstance(self._held, PostgresTurn):
-            raise self._held.loss() from None
 
 
 async def _look(session: Session) -> GuardStatus:

@@ -8,19 +8,16 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any, NoReturn, Self
+from typing import TYPE_CHECKING, Any, NoReturn
 
-import anyio
 from pydantic import SecretStr
 
 from ..errors import ConfigurationError
-from ._layered import LayeredHold
+from ._layered import LosableHold
 from ._protocol import GuardStatus, Holder, normalise_resource, seconds
 from ._runtime import current_loop
 
 if TYPE_CHECKING:
-    from types import TracebackType
-
     from redis.asyncio import Redis
 
     from ._redis_lease import Lease
@@ -86,13 +83,13 @@ class RedisGuard:
     def __reduce_ex__(self, protocol: Any) -> NoReturn:
         raise TypeError("RedisGuard cannot be pickled: it holds connections, and perhaps a password")
 
-    def hold(self, resource: str) -> RedisHold:
+    def hold(self, resource: str) -> LosableHold:
         """Return a context that is entered when nobody else on any host calls `resource`, a URL.
 
         Raises `GuardTimeoutError` after `acquire_timeout` seconds, `GuardError` when Redis fails, and inside, instead
         of a cancellation, `GuardLostError` when the lease was lost.
         """
-        return RedisHold(self, resource)
+        return LosableHold(self, resource)
 
     # --- what a hold needs ---
 
@@ -143,38 +140,6 @@ class RedisGuard:
         there_was = await link.delete(names.key)
         await link.announce(names.channel, 0)
         return there_was
-
-
-class RedisHold(LayeredHold):
-    """One caller's turn among all hosts. Entered once; what `RedisGuard.hold` returns."""
-
-    __slots__ = ("_lease", "_scope")
-
-    def __init__(self, guard: RedisGuard, resource: str) -> None:
-        super().__init__(guard, resource)
-        self._lease: Lease | None = None
-        self._scope: anyio.CancelScope | None = None
-
-    async def __aenter__(self) -> Self:
-        from ._redis_lease import Lease
-
-        await super().__aenter__()
-        self._scope = scope = anyio.CancelScope()
-        scope.__enter__()
-        if isinstance(self._turn, Lease):
-            self._lease = self._turn
-            self._lease.start(scope.cancel)
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        # A coroutine that is closed, by whichever task, has left its scope behind.
-        scope = None if kind is GeneratorExit else self._scope
-        stopped = scope is not None and scope.__exit__(kind, error, traceback)
-        await super().__aexit__(kind, error, traceback)
-        if stopped and self._lease is not None:
-            raise self._lease.loss() from None
 
 
 def _where(target: SecretStr | Redis) -> str:
