@@ -72,11 +72,8 @@ async def until_stopped(
 
 def main(arguments: list[str]) -> int:
     """Run the service and return its exit code."""
-    try:
-        store, directory, *orders = arguments
-    except ValueError:
-        orders = [""]
-    if not all(order.isalnum() for order in orders):
+    store, directory, *orders = *arguments, *([""] * (2 - len(arguments)))
+    if not (store and directory and all(order.isalnum() for order in orders)):
         print("usage: watch_service.py ORDERS.DB DIRECTORY [ORDER...]", file=sys.stderr)
         return 2
     try:
