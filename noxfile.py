@@ -36,6 +36,8 @@ def _starts(python: str) -> bool:
 PYTHONS = _pythons()
 
 ON_ALL_CORES = ("-n", "auto", "--dist", "worksteal")
+TWO_A_CORE = ("-n", str(2 * (os.cpu_count() or 1)), "--dist", "worksteal")
+"""For tests that wait for servers, graces and other processes most of the time."""
 
 
 def _install(session: nox.Session, *groups: str) -> None:
@@ -57,7 +59,7 @@ def tests(session: nox.Session) -> None:
         return
     session.env["COVERAGE_FILE"] = str(Path(session.create_tmp()) / "coverage")
     session.run("coverage", "erase")
-    session.run("coverage", "run", "-m", "pytest", *ON_ALL_CORES)
+    session.run("coverage", "run", "-m", "pytest", *TWO_A_CORE)
     session.run("coverage", "combine", "--quiet")
     session.run("coverage", "report", "--fail-under=95")
 
@@ -89,7 +91,7 @@ def system(session: nox.Session) -> None:
     if missing := [packages for program, packages in PROGRAMS.items() if shutil.which(program) is None]:
         session.error(f"install Debian's packages {' '.join(missing)}")
     _install(session, "test", "system")
-    session.run("python", "-m", "pytest", "tests/system", *session.posargs)
+    session.run("python", "-m", "pytest", *TWO_A_CORE, "tests/system", *session.posargs)
 
 
 @nox.session

@@ -13,7 +13,7 @@ import asyncio
 import os
 import sqlite3
 import sys
-from contextlib import suppress
+from contextlib import closing, suppress
 
 import httpx
 
@@ -32,6 +32,10 @@ class Shop:
     def __init__(self, path: str) -> None:
         self._database = sqlite3.connect(path)
         self._database.execute(TABLE)
+
+    def close(self) -> None:
+        """Let go of the database."""
+        self._database.close()
 
     def order(self, number: str, domain: str) -> None:
         """Take an order for a certificate."""
@@ -77,21 +81,24 @@ async def wait_for(
         print(f"order {number}: collected {bundle}")
 
 
-async def serve_from_environment(shop: Shop) -> None:
+async def serve_from_environment(path: str) -> None:
     """Wait for the shop's orders at the live service, or at what COLLECTSSL_ENDPOINT names."""
-    async with CollectSSLClient.from_env(endpoint=os.environ.get("COLLECTSSL_ENDPOINT", ENDPOINT)) as client:
-        await wait_for_all(client, shop)
+    endpoint = os.environ.get("COLLECTSSL_ENDPOINT", ENDPOINT)
+    with closing(Shop(path)) as shop:
+        async with CollectSSLClient.from_env(endpoint=endpoint) as client:
+            await wait_for_all(client, shop)
 
 
 async def show_itself() -> None:
     """Place three orders with a sandbox, stop the service while it waits for them, and start it again."""
     from collectssl_async.sandbox import Sandbox
 
-    sandbox, policy, shop = Sandbox(), PollPolicy(min_interval=0.2, max_interval=0.2), Shop(":memory:")
+    sandbox, policy = Sandbox(), PollPolicy(min_interval=0.2, max_interval=0.2)
+    shop = Shop(":memory:")
     for polls in (1, 4, 6):
         placed = sandbox.place_order(f"{polls}.example.com", issue_after_polls=polls)
         shop.order(placed.order_number, placed.fqdn)
-    with sandbox.serve() as server:
+    with sandbox.serve() as server, closing(shop):
         for stopped_after in (0.5, None):
             print("--- the service starts")
             async with httpx.AsyncClient(verify=server.ssl_context, trust_env=False) as http:
@@ -104,4 +111,4 @@ if __name__ == "__main__":
     if len(sys.argv) == 1:
         asyncio.run(show_itself())
     else:
-        asyncio.run(serve_from_environment(Shop(sys.argv[1])))
+        asyncio.run(serve_from_environment(sys.argv[1]))

@@ -11,7 +11,7 @@ import shlex
 import socket
 import subprocess
 import sys
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, closing, contextmanager
 from functools import partialmethod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -276,17 +276,19 @@ class TestOwnDatabase:
         async def work() -> None:
             sandbox = Sandbox(seed=1)
             order = sandbox.place_order("shop.example.com", issue_after_polls=4, issue_after=None).order_number
-            example.Shop(str(tmp_path / "shop.db")).order(order, "shop.example.com")
+            with closing(example.Shop(str(tmp_path / "shop.db"))) as shop:
+                shop.order(order, "shop.example.com")
             for _ in range(2):
-                shop = example.Shop(str(tmp_path / "shop.db"))
-                async with self.client(sandbox) as client:
-                    with pytest.raises(TimeoutError):
-                        await asyncio.wait_for(example.wait_for_all(client, shop, PollPolicy(jitter=0)), 200)
+                with closing(example.Shop(str(tmp_path / "shop.db"))) as shop:
+                    async with self.client(sandbox) as client:
+                        with pytest.raises(TimeoutError):
+                            await asyncio.wait_for(example.wait_for_all(client, shop, PollPolicy(jitter=0)), 200)
             assert len(sandbox.calls) == 3  # the fourth is due after 240 s
-            async with self.client(sandbox) as client:
-                await example.wait_for_all(client, shop)
+            with closing(example.Shop(str(tmp_path / "shop.db"))) as shop:
+                async with self.client(sandbox) as client:
+                    await example.wait_for_all(client, shop)
+                assert shop.waiting() == {}
             assert [call.answer for call in sandbox.calls] == [0, 0, 0, 0, 1, 2]
-            assert shop.waiting() == {}
 
         on_virtual_time(work())
 
@@ -297,9 +299,10 @@ class TestOwnDatabase:
             bad.reject()
             for placed in (bad, good):
                 shop.order(placed.order_number, placed.fqdn)
-            async with self.client(sandbox) as client:
-                await example.wait_for_all(client, shop)
-            rows = dict(shop._database.execute("SELECT domain, problem IS NULL FROM orders"))
+            with closing(shop):
+                async with self.client(sandbox) as client:
+                    await example.wait_for_all(client, shop)
+                rows = dict(shop._database.execute("SELECT domain, problem IS NULL FROM orders"))
             assert rows == {"bad.example.com": 0, "good.example.com": 1}
 
         on_virtual_time(work())
