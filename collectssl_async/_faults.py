@@ -158,6 +158,9 @@ def _of_leaf(leaf: Facts, host: Host | None) -> Iterator[str]:
         yield f"it is for {names}, and no host can be called so"
     elif not is_for(leaf.certificate, host):
         yield f"it is not for {host} but for {names}"
+    named = _extension(leaf, x509.SubjectAlternativeName)
+    if named and not named.critical and not leaf.subject:
+        yield "it has no subject, and its subject alternative name is not marked critical"
     if leaf.ca_flag:
         yield "it is a CA, which no server's certificate may be"
     usage = _extension(leaf, x509.ExtendedKeyUsage)

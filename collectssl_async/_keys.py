@@ -14,6 +14,7 @@ _INSTEAD_OF_A_KEY: tuple[tuple[bytes, str], ...] = (
     (b"BEGIN OPENSSH PRIVATE KEY", "is in OpenSSH's own format: convert it with `ssh-keygen -p -m PKCS8`"),
     (b"PRIVATE KEY", "is damaged, or of a kind that is not supported: the PEM must hold the whole key"),
     (b"PUBLIC KEY", "is a public key: the private one is needed"),
+    (b"CERTIFICATE REQUEST", "is a request (CSR): the private key that it was made with is needed"),
     (b"CERTIFICATE", "is a certificate: the private key is needed"),
 )
 """What PEM that cannot be loaded turns out to be, and what to do about it. The first that is found counts."""

@@ -36,7 +36,7 @@ def pack(
 
     Raises `CertificateError` for a password or a name that cannot be used, and for a key that cannot be exported.
     """
-    problem = _problem_of_name(name) or _problem_of_password(password)
+    problem = _problem_of_name(name) or problem_of_password(password)
     if not problem:
         try:
             return _serialized(leaf, intermediates, private_key, password, name)
@@ -47,7 +47,8 @@ def pack(
     raise CertificateError(problem)
 
 
-def _problem_of_password(password: str | bytes) -> str:
+def problem_of_password(password: str | bytes) -> str:
+    """Return why a password cannot be used, nothing if it can."""
     if not isinstance(password, str | bytes):
         return f"password must be str or bytes, not {type(password).__name__}"
     given = password.encode(errors="surrogatepass") if isinstance(password, str) else password

@@ -185,7 +185,8 @@ def _read_member(data: bytes) -> Container | None:
             raise ValueError("something follows it")
         return _from_der(data[:end], kind)
     except ValueError as error:
-        raise unreadable(f"{kind.name} data that cannot be read ({error})", data) from error
+        name = "DER" if kind is ResponseType.INDIVIDUAL else kind.name
+        raise unreadable(f"{name} data that cannot be read ({error})", data) from error
 
 
 def _read_der(data: bytes, *, whole: bool = True) -> Container | None:

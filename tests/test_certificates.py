@@ -193,6 +193,7 @@ NO_KEYS: dict[str, tuple[object, str]] = {
         "is a public key: the private one is needed",
     ),
     "certificate": (PKI.leaf.pem, "is a certificate: the private key is needed"),
+    "request": (PKI.leaf.pem.replace("CERTIFICATE", "CERTIFICATE REQUEST"), "is a request (CSR): "),
     "path": ("/etc/ssl/privkey.pem", "hand in the key itself, not the path"),
     "empty": (b"", "is not a private key in PEM"),
     "no ASCII": ("schl\u00fcssel\udcff", "is not a private key in PEM"),

@@ -235,9 +235,9 @@ def inspect(
     """Show what is in files of certificates.
 
     Reads PEM, DER, ZIP, PKCS#7, PKCS#12 and Netscape certificate sequences, whatever the files are called, and
-    directories, also those that collect writes. Shows the leaf, its names, dates, issuer and chain, whether the chain
-    leads to a trusted root, and whether the private key matches: --private-key, the one in the file, or privkey.pem in
-    the directory. Files of CAs alone are shown with a line for each. No network, no account.
+    directories, also those that collect and watch write. Shows the leaf, its names, dates, issuer and chain, whether
+    the chain leads to a trusted root, and whether the private key matches: --private-key, the one in the file, or
+    privkey.pem in the directory. Files of CAs alone are shown with a line for each. No network, no account.
 
     PKCS#12 is opened with the password in COLLECTSSL_PKCS12_PASSWORD, in the file that
     COLLECTSSL_PKCS12_PASSWORD_FILE names, or from a prompt on a terminal.
@@ -330,7 +330,8 @@ def run(arguments: Sequence[str]) -> int:
         code = Exit.INTERRUPTED
     except _WrongCommandLine as error:
         asked = error.ctx.command_path if error.ctx is not None else command.name
-        message = f"{error.format_message().rstrip('.')}: see {asked} --help"
+        said = error.format_message().replace("Value error, ", "")  # pydantic's prefix, by way of typer
+        message = f"{said.rstrip('.')}: see {asked} --help"
         return _failed(error, Exit.USAGE, message, as_json=as_json)
     except CollectSSLError as error:
         return _failed(error, exit_of(error), explanation_of(error), as_json=as_json)

@@ -1,6 +1,6 @@
 """What certificates say, and what they are together: a leaf with its chain, or a list. Facts alone, no words.
 
-How they are shown is decided in `inspecting.py`.
+How they are shown is decided in `showing.py`.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from .. import _ber
+from .._hosts import hosts_of
 from ..certificates import CertificateBundle
 from ..errors import CertificateError
 from ..models import CertificatePayload, ResponseType
@@ -38,6 +39,7 @@ class Described:
     issuer: str = ""
     issuer_name: str = ""
     dns_names: tuple[str, ...] = ()
+    addresses: tuple[str, ...] = ()
     serial_number: int = 0
     not_before: datetime | None = None
     not_after: datetime | None = None
@@ -65,6 +67,7 @@ def describe(der: bytes) -> Described:
             issuer=one_line(certificate.issuer.rfc4514_string()),
             issuer_name=_short(certificate.issuer),
             dns_names=_dns_names(certificate),
+            addresses=_addresses(certificate),
             serial_number=_ber.serial_number(der),
             not_before=certificate.not_valid_before_utc,
             not_after=certificate.not_valid_after_utc,
@@ -94,6 +97,10 @@ def _dns_names(certificate: x509.Certificate) -> tuple[str, ...]:
     except x509.ExtensionNotFound:
         return ()
     return tuple(one_line(each) for each in named.value.get_values_for_type(x509.DNSName))
+
+
+def _addresses(certificate: x509.Certificate) -> tuple[str, ...]:
+    return tuple(str(each) for each in hosts_of(certificate) if not isinstance(each, str))
 
 
 def _is_ca(certificate: x509.Certificate) -> bool:

@@ -5,6 +5,7 @@ What a file holds is read by `reading.py`, what it means is found by `describing
 
 from __future__ import annotations
 
+import contextlib
 import os
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
 _PEM_OR_DER = (".pem", ".crt", ".cer", ".der", ".ca-bundle", ".bundle")
 _SUFFIXES = (*_PEM_OR_DER, ".p7b", ".p7c", ".p7s", ".nseq", ".p12", ".pfx", ".zip")
 """Names of files of certificates, in a directory that is of no layout."""
+
+_LAYOUT = (FULLCHAIN_FILE, CERTIFICATE_FILE, CHAIN_FILE, PRIVATE_KEY_FILE, COMBINED_FILE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,22 +113,38 @@ class _Opened:
 
 
 def _inspect(path: Path, password: Callable[[], SecretStr]) -> Iterator[_Opened]:
-    if not path.is_dir():
-        yield _read(path, password)
-        return
-    folder = path / CURRENT if (path / CURRENT).is_dir() else path
-    if any((folder / name).exists() for name in (FULLCHAIN_FILE, CERTIFICATE_FILE)):
-        yield _read_layout(path, folder, password)
-        return
     try:
-        files = sorted(each for each in path.iterdir() if _is_called_so(each.name) and each.is_file())
+        folder = _layout_in(path)
+        is_folder, is_cut_off = path.is_dir(), (path / CURRENT).is_symlink()
+        inside = sorted(path.iterdir()) if is_folder else []
     except OSError as error:
         yield _unread(path, error.strerror or type(error).__name__)
         return
-    if not files:
-        yield _unread(path, "no file in it is called like one of certificates")
-    for file in files:
-        yield _read(file, password)
+    folders = [each for each in inside if os.path.isdir(each)]  # noqa: PTH112 - that of a Path raises where it may not look
+    # Links that lead nowhere are among them: to be told of, not to be passed over.
+    files = [each for each in inside if _is_called_so(each.name) and each not in folders]
+    if folder is not None:
+        yield _read_layout(path, folder, files, password)
+    elif not is_folder:
+        yield _read(path, password)
+    elif is_cut_off:
+        yield _unread(path, f"{CURRENT} leads nowhere")
+    else:
+        below = [each for each in folders if _layout_in(each) is not None]
+        if not files and not below:
+            yield _unread(path, "no file in it is called like one of certificates")
+        for file in files:
+            yield _read(file, password)
+        for each in below:
+            yield from _inspect(each, password)
+
+
+def _layout_in(path: Path) -> Path | None:
+    """Return the folder in which a directory has the files of a certificate, None where none can be seen."""
+    with contextlib.suppress(OSError):
+        folder = path / CURRENT if (path / CURRENT).is_dir() else path
+        return folder if any((folder / name).exists() for name in (FULLCHAIN_FILE, CERTIFICATE_FILE)) else None
+    return None
 
 
 def _is_called_so(name: str) -> bool:
@@ -146,13 +165,9 @@ def _read(path: Path, password: Callable[[], SecretStr]) -> _Opened:
 # --- a directory that `collect` wrote ---------------------------------------------------------------------------------
 
 
-def _read_layout(path: Path, folder: Path, password: Callable[[], SecretStr]) -> _Opened:
+def _read_layout(path: Path, folder: Path, beside: Sequence[Path], password: Callable[[], SecretStr]) -> _Opened:
     """Read the files of a certificate as one thing, and look whether they agree."""
-    files = {
-        name: _read(folder / name, password).held
-        for name in (FULLCHAIN_FILE, CERTIFICATE_FILE, CHAIN_FILE, PRIVATE_KEY_FILE, COMBINED_FILE)
-        if os.path.lexists(folder / name)
-    }
+    files = {name: _read(folder / name, password).held for name in _LAYOUT if os.path.lexists(folder / name)}
     kind = "directory, flat" if folder == path else f"directory, versioned, {Path(os.path.realpath(folder)).name}"
     full = files.get(FULLCHAIN_FILE, Held("")).certificates
     parts = [files[name].certificates for name in (CERTIFICATE_FILE, CHAIN_FILE) if name in files]
@@ -165,7 +180,9 @@ def _read_layout(path: Path, folder: Path, password: Callable[[], SecretStr]) ->
         files[key_from].private_key if key_from else None,
         tuple(f"{name}: {problem}" for name, file in files.items() for problem in file.problems),
     )
-    return _Opened(path, held, key_from, tuple(_disagreements(path, files, full)))
+    others = sorted(each.name for each in beside if folder != path or each.name not in _LAYOUT)
+    notes = [*_disagreements(path, files, full), *([f"not looked at: {', '.join(others)}"] if others else [])]
+    return _Opened(path, held, key_from, tuple(notes))
 
 
 def _disagreements(path: Path, files: dict[str, Held], full: tuple[bytes, ...]) -> Iterator[str]:
@@ -189,7 +206,7 @@ def _judged(opened: _Opened, store: Store, given: _Given | None) -> Inspection:
     own = None if held.private_key is None else _Given(held.private_key, opened.key_source)
     key = given or own
     if not held.certificates:
-        return replace(found, key=_key(key, None))
+        return replace(found, key=_key(own, None))
     together = put_in_order(held.certificates)
     return replace(
         found,

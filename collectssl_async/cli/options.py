@@ -97,7 +97,9 @@ Timeout = Annotated[
     ),
 ]
 Paths = Annotated[
-    list[Path], typer.Argument(metavar="PATH", help="Files of certificates, or directories.", show_default=False)
+    list[Path],
+    # One that may not be read is told with the others, when those that may have been shown.
+    typer.Argument(metavar="PATH", help="Files of certificates, or directories.", show_default=False, readable=False),
 ]
 InspectedKey = Annotated[
     Path | None, typer.Option("--private-key", metavar="FILE", help="A key in PEM that the certificates should match.")

@@ -14,6 +14,7 @@ from pathlib import Path
 import typer
 from pydantic import SecretStr, ValidationError
 
+from .._pkcs12 import problem_of_password
 from ..credentials import Credentials
 from ..errors import CertificateError, ConfigurationError
 from ..models import OrderRef
@@ -73,8 +74,15 @@ def find_credentials(login_name: str | None) -> Credentials:
 def find_pkcs12_password(*, new: bool = False) -> SecretStr:
     """Return the password of PKCS#12 files: from the environment, and where that is silent from whoever sits there.
 
-    A `new` one is asked for twice. Raises `ConfigurationError` that says what to set.
+    A `new` one is asked for twice, and looked at. Raises `ConfigurationError` that says what to set.
     """
+    password = _pkcs12_password(new=new)
+    if new and (problem := problem_of_password(password.get_secret_value())):
+        raise ConfigurationError(f"PKCS#12: {problem}")
+    return password
+
+
+def _pkcs12_password(*, new: bool) -> SecretStr:
     file = os.environ.get(PKCS12_PASSWORD_FILE)
     if os.environ.get(PKCS12_PASSWORD):
         if file:

@@ -34,7 +34,8 @@ _NAMES = {
     ResponseType.PKCS7: "PKCS#7",
 }
 _PKCS12_VERSION = b"\x02\x01\x03"
-_KEY = re.compile(rb"-----BEGIN ([A-Z0-9 ]{0,32}PRIVATE KEY)-----.*?-----END \1-----", re.DOTALL)
+_KEY = re.compile(rb"-----BEGIN ([A-Z0-9 ]{0,32}PRIVATE KEY)-----")
+_LABEL = re.compile(rb"-----BEGIN ([A-Z0-9 ]{1,40})-----")
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -62,7 +63,7 @@ def read_file(path: Path, password: Callable[[], SecretStr]) -> Held:
     except MalformedResponseError as error:
         certificates, unread = _one_by_one(data)
         if not certificates and key is None:
-            raise CertificateError(problem or str(error.args[0])) from None
+            raise CertificateError(problem or (None if unread else _other_pem(data)) or str(error.args[0])) from None
         return Held("PEM", certificates, key, (*problems, *unread))
     return Held(_kind(found.response_type, data), found.certificates, key, problems)
 
@@ -83,6 +84,12 @@ def _kind(response_type: ResponseType, data: bytes) -> str:
     if response_type is not ResponseType.INDIVIDUAL:
         return _NAMES[response_type]
     return "DER" if containers.is_binary(data) else "PEM"
+
+
+def _other_pem(data: bytes) -> str | None:
+    """Say what PEM without a certificate is instead: a request or a public key, say."""
+    label = _LABEL.search(data)
+    return None if label is None else f"it holds no certificate, but PEM of {label[1].decode()}"
 
 
 def _one_by_one(data: bytes) -> tuple[tuple[bytes, ...], tuple[str, ...]]:
@@ -116,13 +123,23 @@ def _blocks(text: bytes) -> Iterator[containers.Container | str]:
 
 def _private_key(data: bytes) -> tuple[PrivateKeyTypes | None, str | None]:
     """Return the first private key in PEM, and why one that is there cannot be read."""
-    found = _KEY.search(data) if b"PRIVATE KEY-----" in data else None
-    if found is None:
+    pem = next(_keys_in(data), None)
+    if pem is None:
         return None, None
     try:
-        return load_private_key(found[0], what="the private key"), None
+        return load_private_key(pem, what="the private key"), None
     except CertificateError as error:
         return None, str(error)
+
+
+def _keys_in(data: bytes) -> Iterator[bytes]:
+    """Yield the blocks of private keys. None goes on beyond the next one's beginning: time."""
+    for begin in _KEY.finditer(data):
+        following = data.find(b"-----BEGIN ", begin.end())
+        closing = b"-----END %b-----" % begin[1]
+        end = data.find(closing, begin.end(), len(data) if following < 0 else following)
+        if end >= 0:
+            yield data[begin.start() : end + len(closing)]
 
 
 # --- PKCS#12 ----------------------------------------------------------------------------------------------------------

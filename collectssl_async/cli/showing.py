@@ -55,13 +55,19 @@ def _rows(found: Inspection, store: Store, now: datetime) -> Iterator[tuple[str,
         yield "private key", _key_text(found.key)
     if together is not None and together.no_chain is not None:
         yield "no chain", together.no_chain
+    if together is not None and together.leaf is not None and together.others:
+        count = len(together.others)
+        yield (
+            "besides",
+            "1 certificate that is not in the chain" if count == 1 else f"{count} that are not in the chain",
+        )
     yield from (("note", note) for note in found.notes)
     yield from (("problem", one_line(problem)) for problem in found.problems)
 
 
 def _leaf_rows(leaf: Described, now: datetime) -> Iterator[tuple[str, str]]:
     yield "leaf", leaf.name
-    yield "names", ", ".join(leaf.dns_names) or "none"
+    yield "names", ", ".join((*leaf.dns_names, *leaf.addresses)) or "none"
     yield "valid", f"{_days_text(leaf, now)} ({leaf.not_before:%Y-%m-%d} to {leaf.not_after:%Y-%m-%d})"
     yield "issuer", leaf.issuer
     yield "serial number", f"{leaf.serial_number:x}"

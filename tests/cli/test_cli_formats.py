@@ -189,6 +189,7 @@ def test_the_password_comes_from_a_file(
         ({"_FILE": "missing"}, "COLLECTSSL_PKCS12_PASSWORD_FILE cannot be used, 'missing': No such file"),
         ({"_FILE": "/dev/null"}, "it is empty"),
         ({"_FILE": "/usr/bin/env"}, "it is not UTF-8 text"),
+        ({"": "Schl\u00fcssel"}, "PKCS#12: password must be 1 to 1,023 printable characters of ASCII"),
     ],
 )
 def test_a_password_that_cannot_be_used_is_told_before_any_call(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from datetime import timedelta
+from ipaddress import ip_address
 from pathlib import Path
 
 import certifi
@@ -148,9 +149,17 @@ def test_a_key_alone_is_told_by_its_kind(desk: Desk) -> None:
     assert desk.shown(desk.file("privkey.pem", key))["private key"] == "RSA 2048 (in it)"
 
 
+def test_addresses_are_among_the_names(desk: Desk) -> None:
+    addresses = [x509.IPAddress(ip_address("192.0.2.1")), x509.IPAddress(ip_address("2001:db8::1"))]
+    named = x509.SubjectAlternativeName([x509.DNSName("a.example.com"), *addresses])
+    leaf = PKI.issuing.leaf(subject=pki.name("a"), extensions=[named])
+    assert desk.shown(desk.file("a.pem", leaf.pem))["names"] == "a.example.com, 192.0.2.1, 2001:db8::1"
+
+
 def test_certificates_that_do_not_belong_to_the_chain_are_listed(desk: Desk) -> None:
-    found = desk.document(desk.file("all.pem", FORMATS["PEM"] + OTHER_ROOT.pem.encode()))
-    assert [each["name"] for each in found["others"]] == ["Another Root"]
+    path = desk.file("all.pem", FORMATS["PEM"] + OTHER_ROOT.pem.encode())
+    assert [each["name"] for each in desk.document(path)["others"]] == ["Another Root"]
+    assert desk.shown(path)["besides"] == "1 certificate that is not in the chain"
 
 
 @pytest.mark.parametrize(

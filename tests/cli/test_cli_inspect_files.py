@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
+import shutil
 import sys
+import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import pytest
 
@@ -75,9 +78,39 @@ def test_a_directory_of_other_files_is_gone_through_by_their_names(desk: Desk) -
     assert [Path(each["path"]).name for each in files] == ["a.DER", "b.crt"]
 
 
+def make_cut_off(path: Path) -> None:
+    BUNDLE.write(path, layout="versioned")
+    shutil.rmtree((path / "current").resolve())
+
+
+def make_dead_link(path: Path) -> None:
+    path.mkdir()
+    (path / "it.pem").symlink_to("gone")
+
+
 def make_large(path: Path) -> None:
     path.touch()
     os.truncate(path, 65 * 1024 * 1024)
+
+
+def test_what_stands_beside_the_files_of_a_layout_is_named(desk: Desk) -> None:
+    layouts: tuple[Literal["flat", "versioned"], ...] = ("flat", "versioned")
+    for layout in layouts:
+        BUNDLE.write(desk.folder / layout, layout=layout)
+        (desk.folder / layout / "certificate.zip").write_bytes(FORMATS["ZIP"])
+        assert desk.document(desk.folder / layout)["notes"] == ["not looked at: certificate.zip"]
+
+
+def test_a_directory_of_many_orders_is_gone_through_by_its_directories(desk: Desk) -> None:
+    folder = desk.folder / "orders"
+    for name in ("b", "a"):
+        BUNDLE.write(folder / name)
+    (folder / "logs").mkdir()
+    files = json.loads(desk.run("--json", folder).out)["files"]
+    assert [(Path(each["path"]).name, each["holds"]) for each in files] == [
+        ("a", "directory, flat"),
+        ("b", "directory, flat"),
+    ]
 
 
 # --- what cannot be read ----------------------------------------------------------------------------------------------
@@ -94,8 +127,21 @@ def make_large(path: Path) -> None:
         (FORMATS["PKCS#12"][:-9], "PKCS#12 that cannot be opened"),
         (packed_pkcs12("another"), "PKCS#12 that cannot be opened: the password is not this one"),
         (PKI.leaf.key_pem.replace(b"M", b"N"), "the private key is damaged"),
+        (pem(b"0", label="CERTIFICATE REQUEST").encode(), "it holds no certificate, but PEM of CERTIFICATE REQUEST"),
+        (PKI.leaf.der + PKI.issuing.der, "DER data that cannot be read (something follows it)"),
     ],
-    ids=["text", "empty", "cut PKCS#7", "cut ZIP", "no certificate", "cut PKCS#12", "wrong password", "damaged key"],
+    ids=[
+        "text",
+        "empty",
+        "cut PKCS#7",
+        "cut ZIP",
+        "no certificate",
+        "cut PKCS#12",
+        "wrong password",
+        "damaged key",
+        "request",
+        "two in DER",
+    ],
 )
 @pytest.mark.usefixtures("password")
 def test_an_unreadable_file_is_named_with_a_reason_and_the_others_are_shown(
@@ -117,12 +163,47 @@ def test_an_unreadable_file_is_named_with_a_reason_and_the_others_are_shown(
         (Path.mkdir, "no file in it is called like one of certificates"),
         (os.mkfifo, "it is no file"),
         (make_large, "it is larger than 64 MiB"),
+        (make_cut_off, "current leads nowhere"),
+        (make_dead_link, "No such file or directory"),
     ],
 )
 def test_what_is_no_file_is_told(desk: Desk, make: Callable[[Path], object], reason: str) -> None:
     make(desk.folder / "it")
     found = desk.document(desk.folder / "it", code=1)
     assert (found["holds"], found["problems"]) == (None, [reason])
+
+
+def test_a_path_that_may_not_be_looked_at_hides_no_other(desk: Desk) -> None:
+    ended = desk.run("--json", desk.folder / ("a" * 300), desk.file("good.pem", FORMATS["PEM"]))
+    bad, good = json.loads(ended.out)["files"]
+    assert (ended.code, bad["problems"], good["problems"]) == (1, ["File name too long"], [])
+
+
+def test_a_file_that_may_not_be_read_hides_no_other(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    shut, good = desk.file("shut.pem", FORMATS["PEM"]), desk.file("good.pem", FORMATS["PEM"])
+
+    def may(path: object, mode: int, **_: object) -> bool:  # root may everything
+        return str(path) != str(shut)
+
+    def read(path: Path) -> bytes:
+        if path == shut:
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+        with path.open("rb") as file:
+            return file.read()
+
+    monkeypatch.setattr(os, "access", may)
+    monkeypatch.setattr(Path, "read_bytes", read)
+    ended = desk.run("--json", shut, good)
+    found = json.loads(ended.out)["files"]
+    assert (ended.code, [each["problems"] for each in found]) == (1, [["Permission denied"], []])
+
+
+@pytest.mark.parametrize("label", ["PRIVATE KEY", "RSA PRIVATE KEY"])
+def test_keys_without_an_end_take_no_time(desk: Desk, label: str) -> None:
+    path = desk.file("keys.pem", f"-----BEGIN {label}-----\nAAAA\n-----END OF {label}-----\n" * 100_000)
+    began = time.process_time()
+    assert desk.document(path, code=1)["private_key"] is None
+    assert time.process_time() - began < 5
 
 
 def test_a_broken_block_hides_no_other(desk: Desk) -> None:
