@@ -116,6 +116,15 @@ class HintBoard:
             del self._kept[hint]
         return bool(found)
 
+    def move_to_another_loop(self) -> None:
+        """Keep the hints, but not those who listened: the loop that they lived on is closed.
+
+        Its clock cannot be compared with that of the next one: the hints' ages begin anew.
+        """
+        self._to_all.clear()
+        self._to_order.clear()
+        self._kept = OrderedDict.fromkeys(self._kept, anyio.current_time())
+
     def _forget_old(self) -> None:
         oldest = anyio.current_time() - KEPT_FOR
         while self._kept and next(iter(self._kept.values())) < oldest:

@@ -29,7 +29,10 @@ _NOTHING = object()
 
 
 class Ledger:
-    """The orders of one watcher. What is not awaited has happened when it returns."""
+    """The orders of one watcher. What is not awaited has happened when it returns.
+
+    `has_written` says whether the store took anything since it was opened.
+    """
 
     def __init__(self, store: Store) -> None:
         self.waiting: dict[Key, Kept] = {}
@@ -41,6 +44,7 @@ class Ledger:
         self._writing = anyio.Lock()
         self._unsaved: dict[Key, Kept | None] = {}
         self._durable = False
+        self.has_written = False
 
     async def open(self) -> Iterable[Kept]:
         """Read the store, unless that was done, and return the orders in it that wait. Raises `StoreError`."""
@@ -60,7 +64,7 @@ class Ledger:
     async def close(self) -> None:
         """Forget all orders and let go of the store. What it was not told before is lost."""
         if self._open:
-            self._open, self._handed = False, None
+            self._open, self._handed, self.has_written = False, None, False
             for table in (self.waiting, self.ended, self._unsaved):
                 table.clear()
             await self._store.close()
@@ -152,6 +156,7 @@ class Ledger:
             except StoreError as error:
                 error.states = self.states()
                 raise
+            self.has_written = True
             for key, kept in changes.items():
                 if self._unsaved.get(key, _NOTHING) is kept:
                     del self._unsaved[key]

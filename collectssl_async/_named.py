@@ -5,6 +5,7 @@ Where hints come from and how long they are kept is `_hints.py`; when an order m
 
 from __future__ import annotations
 
+import weakref
 from typing import TYPE_CHECKING
 
 from ._waiting import REPEATS
@@ -22,12 +23,14 @@ class Named:
 
     Where the API still says 0, an order that was named is asked for again after `failure_interval`, doubling, three
     times: the notification may be there before the certificate is.
+
+    Held by its watcher alone, and holds none of it: one that is dropped unclosed lets go of its store.
     """
 
     def __init__(self, push: Hints | None, policy: PollPolicy, wake: Callable[[], object]) -> None:
         self._push = push
         self._policy = policy
-        self._wake = wake
+        self._wake = weakref.WeakMethod(wake)
         self._stop: Callable[[], None] | None = None
         self._keys: dict[str | int, set[Key]] = {}
         self._heard: dict[Key, None] = {}
@@ -42,7 +45,13 @@ class Named:
                 self._keys.setdefault(name, set()).add(key)
         if self._stop is not None:
             self._stop()
-        self._stop = self._push.listen(self._hear)
+        hear = weakref.WeakMethod(self._hear)
+
+        def heard(hint: Hint, /) -> bool:
+            method = hear()
+            return method is not None and method(hint)
+
+        self._stop = weakref.finalize(self, self._push.listen(heard))
 
     def forget(self, key: Key) -> None:
         """Look out for an order no longer."""
@@ -82,8 +91,9 @@ class Named:
     def _hear(self, hint: Hint, /) -> bool:
         keys = [key for name in hint if name is not None for key in self._keys.get(name, ())]
         self._heard.update(dict.fromkeys(keys))
-        if keys:
-            self._wake()
+        wake = self._wake()
+        if keys and wake is not None:
+            wake()
         return bool(keys)
 
 

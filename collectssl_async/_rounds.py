@@ -103,6 +103,12 @@ class Rounds:
             return False
         return True
 
+    def raise_trouble(self) -> None:
+        """Raise the `StoreError` in `trouble`, once no call is left that can be made in spite of it."""
+        if self.trouble is not None and not (self._ledger.has_written and self._due() is not None):
+            trouble, self.trouble = self.trouble, None
+            raise trouble
+
     async def go_on(self) -> None:
         """Make the call that is due, or sleep until one is or something changes. Raises what is about us.
 
@@ -142,7 +148,9 @@ class Rounds:
             now = time.time()
             step = self._judge.without_answer(kept)
             self._ledger.claim(kept._replace(last_poll_at=now, next_poll_at=now + step.delay))
-        if await self.save():
+        # A disk that fills up holds no outcome back. A new process on a full one makes no call: whoever starts it again
+        # and again would ask every time.
+        if await self.save() or self._ledger.has_written:
             self._claimed = kept
         elif kept is not None:
             self._ledger.unclaim(kept.key)
@@ -165,8 +173,7 @@ class Rounds:
             return
         now = anyio.current_time()
         if isinstance(answer, CollectSSLError):
-            alone = len(self._ledger.waiting) == 1
-            verdict, response = self._judge.after_error(kept, answer, now, alone=alone), None
+            verdict, response = self._judge.after_error(kept, answer, now), None
         else:
             verdict, response = self._judge.after_response(kept, answer), answer
         moved = kept.moved(time.time(), verdict.step)

@@ -63,6 +63,7 @@ _WRONG = {
     sqlite3.SQLITE_BUSY: "another program is writing to it",
     sqlite3.SQLITE_CANTOPEN: "it cannot be opened, or its folder not be written to",
     sqlite3.SQLITE_ERROR: "it is damaged",  # a table or a column is not there
+    0: "it is damaged",  # Python's module found that by itself: a text that is none
 }
 _WRONG_OUTSIDE = {
     **dict.fromkeys((errno.EACCES, errno.EPERM, errno.EROFS), "it or its folder is read-only"),

@@ -78,15 +78,12 @@ class Judge:
             return Verdict(step)
         return Verdict(step._replace(delay=soon), urgent=True)
 
-    def after_error(self, kept: Kept, error: CollectSSLError, now: float, *, alone: bool) -> Verdict:
-        """Return what an error that is not about us means for the order.
-
-        `now` is on the loop's clock; `alone` where no other order is waited for.
-        """
+    def after_error(self, kept: Kept, error: CollectSSLError, now: float) -> Verdict:
+        """Return what an error that is not about us means for the order; `now` is on the loop's clock."""
         chance = random.random()  # noqa: S311 - jitter
         is_not_yet = self._policy.is_not_yet(error)
         if not is_not_yet and blame_for(error) is Blame.SERVICE:
-            return self._after_outage(kept, error, now, chance, alone=alone)
+            return self._after_outage(kept, error, now, chance)
         self.service.answered(kept.key)
         if is_not_yet:
             return Verdict(step_after_not_yet(kept, self._policy, chance))
@@ -94,14 +91,13 @@ class Judge:
             return self._after_failure(kept, error, chance)
         return _ended(Step({"polls": kept.polls + 1, "failures": 0}, 0.0), error)
 
-    def _after_outage(self, kept: Kept, error: CollectSSLError, now: float, chance: float, *, alone: bool) -> Verdict:
+    def _after_outage(self, kept: Kept, error: CollectSSLError, now: float, chance: float) -> Verdict:
         retry_after = error.retry_after if isinstance(error, ServerUnavailableError) else None
         met, others_answered = self.service.failed(kept.key)
         pause = self._policy.delay_after_failure(self.service.failures, chance, retry_after=retry_after)
         self.service.closed_until = now + pause
         delay = max(pause, self._policy.delay_after_failure(met, chance))
-        # With nobody left who could be answered, an order whose own failures they were before is not believed anew.
-        if others_answered or (alone and kept.failures > 0):
+        if others_answered:
             verdict = self._after_failure(kept, error, chance)
             return verdict._replace(step=verdict.step._replace(delay=delay))
         return Verdict(Step({}, delay))

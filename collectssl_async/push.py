@@ -7,6 +7,7 @@ hint: every certificate that is handed over was collected. Reference: "Certifica
 from __future__ import annotations
 
 import logging
+import weakref
 from collections import deque
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Any, Self
@@ -17,7 +18,7 @@ from ._callers import SECTIGO_PUSH_HOST, Hosts, Login
 from ._hints import HintBoard
 from ._notifications import PushNotification, PushStatusCode, read_notification
 from .errors import ConfigurationError
-from .guards._runtime import current_loop
+from .guards._runtime import current_loop, is_closed
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, MutableMapping
@@ -58,8 +59,8 @@ class PushReceiver:
     1 MiB, 405 for other methods than GET and POST. Repeats and unknown orders are harmless. A hint that nobody waits
     for yet is kept for a day: its identifiers only, of 10,000 at most.
 
-    Belongs to one event loop. Raises `ConfigurationError` for settings that let nobody in, or everybody, and where the
-    extra `push` is missing. Reference: "Certificate issuance push".
+    Belongs to one event loop, and to the next one when that is closed. Raises `ConfigurationError` for settings that
+    let nobody in, or everybody, and where the extra `push` is missing. Reference: "Certificate issuance push".
     """
 
     def __init__(
@@ -78,14 +79,14 @@ class PushReceiver:
         if self._hosts is None and self._login is None:
             raise ConfigurationError("allowed_hosts None lets everybody in: give username and password, or addresses")
         self._board = HintBoard()
-        self._readers: dict[Notifications, None] = {}
+        self._readers: weakref.WeakSet[Notifications] = weakref.WeakSet()  # one that was left needs nothing more
         self._loop: Loop | None = None
 
     def notifications(self) -> Notifications:
         """Return an iterator over the notifications that come from now on, for whoever wants more than waits do.
 
         Each iterator gets all of them. One that is not read loses the oldest of 1,000 or 16 MiB, and says so in the
-        log.
+        log; one that nobody holds any more is closed.
         """
         self._check_loop()
         return Notifications(self._readers)
@@ -148,19 +149,24 @@ class PushReceiver:
         """Raise `ConfigurationError` where waits and server run on two loops: neither could wake the other."""
         loop = current_loop()
         if self._loop is not None and self._loop is not loop:
-            raise ConfigurationError("the PushReceiver is used on a second event loop: serve it on the one that waits")
+            if not is_closed(self._loop):
+                raise ConfigurationError(
+                    "the PushReceiver is used on a second event loop: serve it on the one that waits"
+                )
+            self._readers.clear()  # nobody can read on a closed loop, nor wait
+            self._board.move_to_another_loop()
         self._loop = loop
 
 
 class Notifications:
     """The iterator that `notifications` returns. Close it, or leave it to `contextlib.aclosing`, when it is done."""
 
-    def __init__(self, readers: dict[Notifications, None]) -> None:
+    def __init__(self, readers: weakref.WeakSet[Notifications]) -> None:
         self._readers = readers
         self._unread: deque[tuple[PushNotification, int]] = deque()
         self._bytes = 0
         self._changed = anyio.Event()
-        readers[self] = None
+        readers.add(self)
 
     def put(self, notification: PushNotification, size: int) -> None:
         """Keep a notification of so many bytes for the reader."""
@@ -177,7 +183,7 @@ class Notifications:
 
     async def aclose(self) -> None:
         """Take no more notifications; who waits for one is told that there are no more."""
-        self._readers.pop(self, None)
+        self._readers.discard(self)
         self._changed.set()
 
     async def __anext__(self) -> PushNotification:

@@ -61,8 +61,9 @@ class Watcher:
     A failure that may be the service's (network, HTTP 429 and 5xx, unreadable replies, the guard, -42) is followed by a
     pause, `failure_interval` doubling, and a call for another order. It counts against an order only when another one
     was answered since its last failure, so that an outage ends no order, however long. -1, -2, -16 and -17 are about
-    us: they are raised, and every order goes on waiting. So is `StoreError` when the store cannot be read or written;
-    outcomes that are there are handed over first, and iterating again tries again.
+    us: they are raised, and every order goes on waiting. So is `StoreError` when the store cannot be read or written.
+    Where it could be written before, the orders that are due are asked for and their outcomes handed over first.
+    Iterating again tries again.
 
     `policy` is `PollPolicy()`, and `PollPolicy.gentle()` where there is `push`. `on_update`, a function or a coroutine
     function, is given a `PollUpdate` after every poll after which its order still waits or has its certificate. A
@@ -144,9 +145,7 @@ class Watcher:
                 outcome = await self._outcome()
                 if outcome is not None:
                     return outcome
-                trouble, self._rounds.trouble = self._rounds.trouble, None
-                if trouble is not None:
-                    raise trouble
+                self._rounds.raise_trouble()
                 if self._ledger.waiting or not self._stop_when_empty:
                     await self._rounds.go_on()
                 elif self._ledger.behind:

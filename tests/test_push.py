@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import base64
+import gc
 import logging
 import sys
+import weakref
 from contextlib import aclosing, asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +24,8 @@ from collectssl_async.sandbox.events import CERTIFICATE_EVENTS
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
+
+    from collectssl_async._hints import Hint
 
 pytestmark = pytest.mark.anyio
 
@@ -344,6 +348,23 @@ async def test_a_receiver_belongs_to_one_event_loop() -> None:
         await anyio.to_thread.run_sync(anyio.run, elsewhere)
 
 
+async def test_a_receiver_moves_to_the_next_loop_when_its_own_is_closed() -> None:
+    receiver, order = PushReceiver(), OrderRef(order_number=GOOD["orderNumber"])
+    early = {"orderNumber": "2", "eventType": "Certificate"}
+
+    def heard(_: Hint) -> bool:
+        raise AssertionError("its loop is closed")
+
+    async def on_a_loop_that_ends() -> None:
+        await answer_to(receiver, params=early)
+        receiver.listen(heard, order)
+
+    await anyio.to_thread.run_sync(anyio.run, on_a_loop_that_ends)
+    assert (await answer_to(receiver, params=GOOD)).status_code == 204
+    assert receiver.recall(order)
+    assert receiver.recall(OrderRef(order_number="2"))
+
+
 # --- reading on -------------------------------------------------------------------------------------------------------
 
 
@@ -389,6 +410,20 @@ async def test_a_reader_that_does_not_read_loses_the_oldest(caplog: pytest.LogCa
             await client.get("/", params={"orderNumber": str(number), "eventType": "Certificate"})
         assert (await anext(reader)).order_number == "2"
     assert "order 1 was not read in time" in caplog.text
+
+
+async def test_a_reader_that_was_left_is_given_no_more() -> None:
+    receiver = PushReceiver()
+    async with calling(receiver) as client:
+        reader = receiver.notifications()
+        await client.get("/", params=GOOD)
+        async for _ in reader:
+            break
+        left = weakref.ref(reader)
+        del reader
+        gc.collect()
+        await client.get("/", params=GOOD)
+    assert left() is None
 
 
 async def test_large_notifications_that_nobody_reads_are_bounded_in_bytes() -> None:

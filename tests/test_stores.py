@@ -33,6 +33,7 @@ from collectssl_async._endings import certificates_as_text, error_as_text, read_
 from collectssl_async._kept import Kept, key_of, order_of
 from collectssl_async._sqlite import StateFile
 from collectssl_async.errors import API_ERRORS
+from collectssl_async.push import PushReceiver
 from collectssl_async.stores import MemoryStore, SQLiteStore
 from collectssl_async.watch import Watcher
 
@@ -220,8 +221,10 @@ async def test_a_watcher_that_is_done_takes_more_orders(path: Path) -> None:
         assert len(await outcomes_of(watcher)) == 1
 
 
-async def test_a_watcher_that_is_dropped_lets_go_of_the_file(path: Path) -> None:
-    watcher = Watcher(Service().client(), store=SQLiteStore(path))
+@pytest.mark.parametrize("with_push", [False, True])
+async def test_a_watcher_that_is_dropped_lets_go_of_the_file(path: Path, with_push: bool) -> None:
+    receiver = PushReceiver() if with_push else None
+    watcher = Watcher(Service().client(), store=SQLiteStore(path), push=receiver)
     await watcher.add("1")
     del watcher
     gc.collect()

@@ -21,6 +21,7 @@ from collectssl_async.polling import PollPolicy, PollState
 from collectssl_async.stores import SQLiteStore
 from collectssl_async.watch import Watcher
 
+from .disk import no_room
 from .watching import CERTIFICATE, PROCESSING, REJECTED, Service, kept, names, outcomes_of
 
 if TYPE_CHECKING:
@@ -93,6 +94,9 @@ DAMAGES: dict[str, Callable[[Path], object]] = {
     "a time beyond all": lambda path: in_sql(path, "UPDATE orders SET next_poll_at = 1e300 WHERE rowid = 7"),
     "a status that is none": lambda path: in_sql(path, "UPDATE orders SET last_status = 9 WHERE rowid = 7"),
     "an ending that is none": lambda path: in_sql(path, "UPDATE orders SET ending = 'well' WHERE rowid = 7"),
+    "a byte of a number that is no text": lambda path: in_sql(
+        path, "UPDATE orders SET identifiers = CAST(x'7b226fff223a2231227d' AS TEXT) WHERE rowid = 7"
+    ),
     "bytes that are no text": lambda path: in_sql(
         path, "UPDATE orders SET ending = CAST(x'ff' AS TEXT) WHERE rowid = 7"
     ),
@@ -104,7 +108,7 @@ DAMAGES: dict[str, Callable[[Path], object]] = {
 async def test_a_damaged_file_is_refused_and_left_untouched(path: Path, damage: str) -> None:
     DAMAGES[damage](path)
     error = await refusal(path)
-    assert "damaged" in str(error)
+    assert "it is damaged" in str(error)
 
 
 async def test_the_states_that_can_be_read_of_a_damaged_file_are_told(path: Path) -> None:
@@ -125,7 +129,7 @@ async def test_a_damaged_file_whose_watcher_was_killed_keeps_its_log(path: Path,
     file.close()
     overwrite(killed / "orders.db", 8192, os.urandom(4096))
     error = await refusal(killed / "orders.db")
-    assert "damaged" in str(error)
+    assert "it is damaged" in str(error)
     assert "orders.db-wal" in held(killed / "orders.db")
 
 
@@ -353,6 +357,27 @@ async def test_an_outcome_that_a_full_disk_cannot_keep_is_delivered_and_then_the
         assert [str(state.order) for state in caught.value.states] == ["2"]
         store.fill(full=False)
         assert [str(outcome.order) for outcome in await outcomes_of(watcher)] == ["2"]
+
+
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])
+async def test_a_disk_that_fills_up_before_the_first_call_holds_no_outcome_back(tmp_path: Path) -> None:
+    service = Service(o1=[CERTIFICATE], o2=[PROCESSING], o3=[CERTIFICATE])
+    async with Watcher(service.client(), store=SQLiteStore(tmp_path / "orders.db")) as watcher:
+        await watcher.add("1", "2", "3")
+        with no_room():
+            assert [str((await anext(watcher)).order) for _ in range(2)] == ["1", "3"]
+            with pytest.raises(StoreError, match="the disk is full"):
+                await anext(watcher)
+        assert service.orders == "1 2 3"
+
+
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])
+async def test_a_process_that_begins_on_a_full_disk_asks_for_no_order(path: Path) -> None:
+    service = Service(CERTIFICATE)
+    watcher = Watcher(service.client(), store=SQLiteStore(path))
+    with no_room(), pytest.raises(StoreError, match="the disk is full"):
+        await anext(watcher)
+    assert service.calls == []
 
 
 async def test_on_a_full_disk_no_order_is_added_and_none_is_asked_for(tmp_path: Path) -> None:

@@ -103,22 +103,25 @@ async def test_a_thousand_orders_sit_out_an_outage_of_six_hours() -> None:
 
 async def test_an_order_that_always_fails_ends_alone_with_its_error() -> None:
     service = Service(issued_after(12 * HOUR), bad=[DOWN])
-    watcher = Watcher(service.client())
+    watcher = Watcher(service.client(), policy=PollPolicy(max_failures=10))
     await watcher.add("bad", *map(str, range(199)))
     outcomes = await outcomes_of(watcher)
     [failed] = [outcome for outcome in outcomes if outcome.error is not None]
     assert str(failed.order) == "bad"
     assert isinstance(failed.error, ServerUnavailableError)
-    assert failed.state.failures == 40
+    assert failed.state.failures == 10
     assert len(outcomes) == 200
 
 
-async def test_an_order_that_always_fails_ends_although_the_others_were_issued_long_before() -> None:
-    service = Service(issued_after(200), bad=[DOWN])
-    watcher = Watcher(service.client(), policy=PollPolicy(max_failures=10))
-    await watcher.add("bad", "1", "2")
-    *_, failed = await outcomes_of(watcher)
-    assert isinstance(failed.error, ServerUnavailableError)
+async def test_an_order_that_failed_while_others_were_answered_is_not_charged_with_what_comes_after_them() -> None:
+    counted: list[int] = []
+    service = Service(issued_after(200), o1=[*[DOWN] * 100, CERTIFICATE])
+    policy = PollPolicy(max_failures=10)
+    watcher = Watcher(service.client(), policy=policy, on_update=lambda update: counted.append(update.state.failures))
+    await watcher.add("1", "2", "3")
+    *_, last = await outcomes_of(watcher)
+    assert (str(last.order), last.bundle is not None) == ("1", True)
+    assert 0 < max(counted) < 10
 
 
 async def test_an_order_that_always_fails_holds_the_others_up_for_no_longer_than_one_failure_does() -> None:

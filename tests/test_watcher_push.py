@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from typing import TYPE_CHECKING
 
 import anyio
@@ -175,6 +176,16 @@ async def test_a_watcher_that_is_done_listens_no_more() -> None:
     watcher = Watcher(Service(CERTIFICATE).client(), push=board)
     await watcher.add("1")
     await outcomes_of(watcher)
+    board.post(Hint("1", None))
+    assert board.recall(OrderRef(order_number="1"))
+
+
+async def test_a_watcher_that_was_dropped_uses_no_hint_up() -> None:
+    board = HintBoard()
+    watcher = Watcher(Service().client(), push=board)
+    await watcher.add("1")
+    del watcher
+    gc.collect()
     board.post(Hint("1", None))
     assert board.recall(OrderRef(order_number="1"))
 
