@@ -27,7 +27,8 @@ GuardURL = Annotated[
         "--guard",
         envvar=VARIABLE,
         metavar="GUARD",
-        help="file, file:/path/prefix, redis://... or postgresql://..., by default file.",
+        help="file, file:/path/prefix, redis://... or postgresql://..., by default file. A URL with a password "
+        "belongs into COLLECTSSL_GUARD.",
         show_default=False,
     ),
 ]

@@ -104,7 +104,7 @@ class LayeredHold(ProcessHold):
         if self._turn is None:
             raise GuardTimeoutError(
                 f"no turn to call {normalise_resource(self._resource)} within {self._reach.acquire_timeout:g} s: "
-                "another call is in work, or was abandoned and may be"
+                "another call is in work, or was abandoned and may be, or the guard's store does not answer"
             )
         return self
 
@@ -154,12 +154,13 @@ class LayeredHold(ProcessHold):
 class LosableHold(LayeredHold):
     """A hold that stops the call inside it, with `GuardLostError`, when its turn is lost."""
 
-    __slots__ = ("_losable", "_scope")
+    __slots__ = ("_losable", "_scope", "_task")
 
     async def __aenter__(self) -> Self:
         await super().__aenter__()
         self._scope = anyio.CancelScope()
         self._scope.__enter__()
+        self._task = anyio.get_current_task().id  # of a task that the scope keeps, so that no other one gets it
         self._losable = self._turn  # still needed when the turn was left
         if isinstance(self._losable, LosableTurn):
             self._losable.start(self._scope.cancel)
@@ -168,8 +169,13 @@ class LosableHold(LayeredHold):
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        # A coroutine that is closed, by whichever task, has left its scope behind.
-        stopped = kind is not GeneratorExit and self._scope.__exit__(kind, error, traceback)
-        await super().__aexit__(kind, error, traceback)
+        stopped: bool | None = False
+        try:
+            # A scope is left in the task that entered it. A coroutine that is closed, by whichever task, or a hold that
+            # is left in another one has left its scope behind.
+            if kind is not GeneratorExit and anyio.get_current_task().id == self._task:
+                stopped = self._scope.__exit__(kind, error, traceback)
+        finally:
+            await super().__aexit__(kind, error, traceback)
         if stopped and isinstance(self._losable, LosableTurn):
             raise self._losable.loss() from None

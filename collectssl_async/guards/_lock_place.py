@@ -41,7 +41,7 @@ class Place:
 
 
 def _absolute(path: str | os.PathLike[str]) -> str:
-    text = os.fspath(path)
+    text = os.fspath(path) if isinstance(path, str | os.PathLike) else ""
     if not isinstance(text, str) or not text or "\0" in text:
         raise ConfigurationError(f"path must be text that the lock files' paths begin with, not {path!r}")
     absolute = os.path.abspath(text)  # noqa: PTH100 - Path would drop the slash at the end, which means inside a folder

@@ -7,6 +7,7 @@ How a turn begins and ends stands in `_postgres_turn.py`. Who of a process comes
 from __future__ import annotations
 
 import asyncio
+from datetime import UTC
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 from ..errors import CollectSSLError, ConfigurationError, GuardError
@@ -147,12 +148,16 @@ async def _look(session: Session) -> GuardStatus:
     host, process, since, until, over, backend = row
     if over:
         return GuardStatus(session.resource, held=holding is not None)
-    caller = Holder(host, process, since)
+    caller = Holder(host, process, since.astimezone(UTC))  # it comes in the time zone of the role or the database
     if holding == backend and until is None:
         return GuardStatus(session.resource, held=True, holder=caller)
     # Abandoned; whoever has the lock sits out the grace. It is more use to know who left the call.
     return GuardStatus(
-        session.resource, held=holding is not None, holder=caller, unfinished=True, unfinished_until=until
+        session.resource,
+        held=holding is not None,
+        holder=caller,
+        unfinished=True,
+        unfinished_until=until and until.astimezone(UTC),
     )
 
 

@@ -44,7 +44,7 @@ class Contender:
         while self._pipe.poll(max(0.0, deadline - time.monotonic())):
             try:
                 word, *details = self._pipe.recv()
-            except EOFError:
+            except (EOFError, ConnectionResetError):  # the latter where it ended without having heard all
                 raise AssertionError(f"the process ended, and said {heard} but none of {words}") from None
             if word in words:
                 return (word, *details)

@@ -24,6 +24,11 @@ pytestmark = [pytest.mark.servers, pytest.mark.parametrize("kind", SHARED)]
 KILL_GRACE = 0.8  # seconds
 LEASES = {"redis": LEASE}  # by kind: seconds that may pass, beside the grace, until the others go on
 
+# By kind: leases of a holder that is stopped, and of who comes next. Longer than what a busy machine keeps a process
+# from its processor, or they are lost before their time; no longer than what a fresh Redis has been waited for.
+STOPPED: dict[str, dict[str, Any]] = {"redis": {"ttl": 2 * LEASE}}
+WAITING: dict[str, dict[str, Any]] = {"redis": {"ttl": 3 * LEASE}}
+
 
 def kill_at_work(
     spec: GuardSpec, contenders: Contenders, service: tuple[Sandbox, SandboxServer], work: float, **settings: Any
@@ -108,15 +113,17 @@ def test_one_killed_in_the_queue_keeps_nobody_out(spec: GuardSpec, url: str, con
 async def test_a_stopped_holder_is_never_inside_together_with_another(
     kind: str, spec: GuardSpec, url: str, contenders: Contenders
 ) -> None:
-    holder = contenders.start(contender.hold, spec, url, abandon_grace=0.3)
+    holder = contenders.start(contender.hold, spec, url, abandon_grace=0.3, **STOPPED.get(kind, {}))
     holder.hear("entered")
-    waiting = contenders.start(contender.hold, spec, url, abandon_grace=0.3)
+    waiting = contenders.start(contender.hold, spec, url, abandon_grace=0.3, **WAITING.get(kind, {}))
     waiting.hear("queued")
+    holder.tell("check")
+    holder.hear("ours")
     stopped = holder.signal(signal.SIGSTOP)
     if kind == "redis":  # a lease runs out, and then the grace; the old holder may not go on
         assert waiting.hear("entered")[1] - stopped >= 0.3
+        holder.tell("check")  # while it cannot have ended yet
         holder.signal(signal.SIGCONT)
-        holder.tell("check")
         assert holder.hear("refused", "ours")[:2] == ("refused", "GuardLostError")
         waiting.tell("check")
         waiting.hear("ours")

@@ -14,7 +14,7 @@ import anyio.lowlevel
 import pytest
 
 from collectssl_async import ConfigurationError, GuardError, GuardLostError, GuardTimeoutError, ProcessGuard
-from collectssl_async.guards._layered import LayeredHold, Turn
+from collectssl_async.guards._layered import LayeredHold, LosableHold, Turn
 
 from .turns import settle
 
@@ -255,6 +255,32 @@ async def test_a_hold_entered_again_is_a_turn_of_its_own(url: str) -> None:
     with pytest.raises(GuardLostError):
         hold.check()
     assert store.told == ["taken", "finished", "taken", "unfinished"]
+
+
+def test_a_turn_may_be_left_in_another_task_than_it_was_entered_in(url: str) -> None:
+    store = Store(abandon_grace=0)
+
+    async def leave_elsewhere() -> None:
+        held = LosableHold(store, url)
+        (await asyncio.create_task(held.__aenter__())).finished()
+        await asyncio.create_task(held.__aexit__(None, None, None))
+
+    asyncio.run(leave_elsewhere())
+    assert store.told == ["taken", "finished"]
+
+
+def test_a_turn_is_left_although_a_scope_inside_was_not(url: str) -> None:
+    store = Store(abandon_grace=0)
+
+    async def leave_in_disorder() -> None:
+        stray = anyio.CancelScope()
+        with pytest.raises(RuntimeError, match="cancel scope"):
+            async with LosableHold(store, url):
+                stray.__enter__()
+        stray.__exit__(None, None, None)
+
+    asyncio.run(leave_in_disorder())
+    assert store.told == ["taken", "unfinished"]
 
 
 # --- callers that vanish ----------------------------------------------------------------------------------------------

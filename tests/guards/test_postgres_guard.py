@@ -6,6 +6,7 @@ import asyncio
 import os
 import socket
 import time
+from datetime import UTC
 from typing import TYPE_CHECKING, Any
 
 import httpx
@@ -182,6 +183,20 @@ async def test_the_status_tells_until_when_an_unfinished_call_counts(guard: Post
     assert status.holder is not None
     assert status.unfinished_until is not None
     assert 0 < (status.unfinished_until - status.holder.since).total_seconds() <= LONG_GRACE + AMPLE
+
+
+async def test_the_times_in_the_status_are_utc_whatever_the_database_keeps(
+    postgres_server: PostgresServer, url: str
+) -> None:
+    in_tokyo = f"{postgres_server.conninfo}?options=-cTimeZone%3DAsia/Tokyo"
+    guard = PostgresGuard(in_tokyo, abandon_grace=LONG_GRACE, acquire_timeout=AMPLE)
+    async with guard.hold(url):
+        pass
+    status = await guard.status(url)
+    assert status.holder is not None
+    assert status.holder.since.tzinfo is UTC
+    assert status.unfinished_until is not None
+    assert status.unfinished_until.tzinfo is UTC
 
 
 async def test_the_status_tells_nothing_of_a_grace_that_is_over(postgres_server: PostgresServer, url: str) -> None:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from collectssl_async import GuardError, GuardLostError
+from collectssl_async import GuardError, GuardLostError, GuardTimeoutError
 from collectssl_async.guards.redis import RedisGuard
 
 from .cutting import cutting
@@ -87,6 +87,20 @@ async def test_a_redis_that_hangs_is_a_guard_error_in_time(
         redis_server.thaw()
     async with guard.hold(url) as hold:
         hold.finished()
+
+
+@pytest.mark.asyncio
+async def test_a_time_out_shorter_than_the_wait_for_an_answer_names_the_store_too(
+    redis_server: RedisServer, url: str
+) -> None:
+    guard = guard_at(redis_server, acquire_timeout=0.1)
+    redis_server.freeze()
+    try:
+        with pytest.raises(GuardTimeoutError, match="or the guard's store does not answer"):
+            async with guard.hold(url):
+                pass
+    finally:
+        redis_server.thaw()
 
 
 # --- a Redis that forgets ---------------------------------------------------------------------------------------------

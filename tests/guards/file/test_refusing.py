@@ -166,7 +166,7 @@ async def test_half_a_record_counts_as_no_room(files: Files, monkeypatch: pytest
         await turn(FileGuard(files.prefix), files.url)
 
 
-@pytest.mark.parametrize("path", ["", "with\0zero", b"bytes"])
+@pytest.mark.parametrize("path", ["", "with\0zero", b"bytes", 5])
 async def test_a_path_that_is_none_is_refused(path: Any) -> None:
     with pytest.raises(ConfigurationError, match="path must be text"):
         FileGuard(path)
