@@ -64,7 +64,10 @@ def test_what_is_started_again_shows_that_no_poll_is_lost_or_repeated(example: s
             polls.setdefault(found[1], []).append(int(found[2]))
     assert lines.count("--- the service starts") == 2
     assert sum("collected" in line for line in lines) == len(polls) == 3
-    assert all(each == list(range(1, len(each) + 1)) for each in polls.values())
+    assert all(each == sorted(set(each)) for each in polls.values())
+    untold = sum(each[-1] - len(each) for each in polls.values())
+    # A watcher keeps what a poll brought before it tells of it: stopped between the two, one line is missing.
+    assert untold <= (example == "watch_service.py")
 
 
 def test_the_web_app_shows_its_answers() -> None:
