@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import warnings
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -71,7 +72,9 @@ def inspect_paths(
     """
     given = None if private_key is None else _Given(load_private_key(private_key), key_source)
     asked = _Asked()
-    found = [_judged(each, store, given) for path in paths for each in _inspect(path, asked)]
+    # Old CAs have serial numbers that are 0 or negative, or name their issuers by such: cryptography warns of each.
+    with warnings.catch_warnings(action="ignore"):
+        found = [_judged(each, store, given) for path in paths for each in _inspect(path, asked)]
     if as_json:
         show_document(found, store)
     else:

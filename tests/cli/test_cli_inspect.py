@@ -209,6 +209,13 @@ def test_every_public_root_has_a_line(desk: Desk) -> None:
     assert all(row.endswith(" yes") for row in rows)
 
 
+def test_an_issuer_that_is_named_by_the_serial_number_0_is_no_problem(desk: Desk) -> None:
+    issuer = x509.AuthorityKeyIdentifier(b"key", [x509.DirectoryName(pki.name("Old Root"))], 0)
+    odd = PKI.issuing.leaf("odd.example.com", key_ids=False, extensions=[issuer])
+    shown = desk.shown(desk.file("odd.pem", odd.pem.encode()))
+    assert (shown["leaf"], "problem" in shown) == ("odd.example.com", False)
+
+
 def test_a_serial_number_that_is_not_positive_is_shown_as_it_is(desk: Desk) -> None:
     identity = pki.root("Old Root")
     number = identity.certificate.serial_number
