@@ -113,10 +113,9 @@ class CollectSSLClient:
         guard: Guard | None = None,
         timeout: float = 60.0,
     ) -> Self:
-        """Return a client with `Credentials.from_env()`, and with the guard that COLLECTSSL_GUARD names.
+        """Return a client with `Credentials.from_env()`, and the guard that COLLECTSSL_GUARD names unless one is given.
 
-        That is `process`, `file`, a redis:// or a postgresql:// URL; an argument wins over it. Raises
-        `ConfigurationError` that names the variable.
+        See `guard_from_url` for what it may name. Raises `ConfigurationError` that names the variable.
         """
         from .guards import guard_from_env
 
@@ -203,8 +202,7 @@ class CollectSSLClient:
         """
         if timeout is not None and not timeout >= 0:
             raise ValueError(f"timeout must be a number of seconds, 0 or more, or None, not {timeout!r}")
-        if policy is None:
-            policy = PollPolicy() if push is None else PollPolicy.gentle()
+        policy = policy or (PollPolicy() if push is None else PollPolicy.gentle())
         wait = Wait(self._ask, OrderRef.of(order), policy, state)
         stop_listening = None if push is None else push.listen(wait.hear, wait.state.order)
         try:
