@@ -35,8 +35,9 @@ def _starts(python: str) -> bool:
 
 PYTHONS = _pythons()
 
-IN_PARALLEL = ("-n", str(2 * (os.cpu_count() or 1)), "--dist", "worksteal")
-"""Two processes a core: many tests wait for servers, graces and other processes."""
+ON_ALL_CORES = ("-n", "auto", "--dist", "worksteal")
+TWO_A_CORE = ("-n", str(2 * (os.cpu_count() or 1)), "--dist", "worksteal")
+"""For tests that wait for servers, graces and other processes most of the time."""
 
 
 def _install(session: nox.Session, *groups: str) -> None:
@@ -45,7 +46,7 @@ def _install(session: nox.Session, *groups: str) -> None:
 
 @nox.session(python=PYTHONS)
 def tests(session: nox.Session) -> None:
-    """Run the tests, several at a time.
+    """Run the tests, one process a core.
 
     On the first Python also those that run servers and many processes, and the branches that all cover are measured.
     """
@@ -54,11 +55,11 @@ def tests(session: nox.Session) -> None:
         session.run("python", "-m", "pytest", *session.posargs)
         return
     if session.python != PYTHONS[0]:
-        session.run("python", "-m", "pytest", *IN_PARALLEL, "-m", "not servers")
+        session.run("python", "-m", "pytest", *ON_ALL_CORES, "-m", "not servers")
         return
     session.env["COVERAGE_FILE"] = str(Path(session.create_tmp()) / "coverage")
     session.run("coverage", "erase")
-    session.run("coverage", "run", "-m", "pytest", *IN_PARALLEL)
+    session.run("coverage", "run", "-m", "pytest", *TWO_A_CORE)
     session.run("coverage", "combine", "--quiet")
     session.run("coverage", "report", "--fail-under=95")
 
@@ -67,7 +68,7 @@ def tests(session: nox.Session) -> None:
 def httpx2(session: nox.Session) -> None:
     """Run the tests that make HTTP calls with httpx2 instead of httpx."""
     _install(session, "test")
-    session.run("python", "-m", "pytest", *IN_PARALLEL, "--http-library=httpx2", "-m", "http", *session.posargs)
+    session.run("python", "-m", "pytest", *ON_ALL_CORES, "--http-library=httpx2", "-m", "http", *session.posargs)
 
 
 PROGRAMS = {
@@ -90,7 +91,7 @@ def system(session: nox.Session) -> None:
     if missing := [packages for program, packages in PROGRAMS.items() if shutil.which(program) is None]:
         session.error(f"install Debian's packages {' '.join(missing)}")
     _install(session, "test", "system")
-    session.run("python", "-m", "pytest", *IN_PARALLEL, "tests/system", *session.posargs)
+    session.run("python", "-m", "pytest", *TWO_A_CORE, "tests/system", *session.posargs)
 
 
 @nox.session
